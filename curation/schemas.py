@@ -111,14 +111,14 @@ class TableSchema:
         columns = ", ".join(
             f'"{c.name}" {SQL_TYPES[c.type]}{"" if c.nullable else " NOT NULL"}' for c in self.columns
         )
-        statements = [f"CREATE TABLE {self.name} ({columns})"]
+        table = f'"{self.name}"'  # quoted: `overlaps` is also a keyword of DuckDB
+        statements = [f"CREATE TABLE {table} ({columns})"]
         if self.partition_by:
-            statements.append(f"ALTER TABLE {self.name} SET PARTITIONED BY ({', '.join(self.partition_by)})")
-        statements.append(f"COMMENT ON TABLE {self.name} IS {_quote(f'{self.about} Grain: {self.grain}.')}")
-        statements += [
-            f'COMMENT ON COLUMN {self.name}."{c.name}" IS {_quote(c.about + (f" [{c.unit}]" if c.unit else ""))}'
-            for c in self.columns
-        ]
+            statements.append(f"ALTER TABLE {table} SET PARTITIONED BY ({', '.join(self.partition_by)})")
+        statements.append(f"COMMENT ON TABLE {table} IS {_quote(f'{self.about} Grain: {self.grain}.')}")
+        for column in self.columns:
+            about = column.about + (f" [{column.unit}]" if column.unit else "")
+            statements.append(f'COMMENT ON COLUMN {table}."{column.name}" IS {_quote(about)}')
         return statements
 
     def table(self, rows: Sequence[Mapping] | Mapping[str, Sequence]) -> pa.Table:

@@ -1,0 +1,340 @@
+"""The lake: Parquet files and an SQL catalog (DuckLake), opened in a DuckDB that lives in memory.
+
+A workspace is a folder with `workspace.json` (where catalog and data lie), the catalog (SQLite, or
+PostgreSQL elsewhere) and `data/` (or an S3 prefix). No process holds a `.duckdb` file, so readers and
+writers work at the same time.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from curation import locks, settings
+from curation.errors import InputError, LakeError
+from curation.schemas import SQL_TYPES, TABLES
+from curation.storage import DataFile, Storage, quote, s3_secret_sql
+
+T = TypeVar("T")
+WORKSPACE_FILE = "workspace.json"
+DEFAULT_CATALOG = "sqlite:catalog.sqlite"
+
+#: Views that every lake has. `current_masks` leaves out what a correction has superseded.
+VIEWS = {
+    "current_masks": """
+        SELECT masks.* FROM masks
+        ANTI JOIN (SELECT supersedes FROM masks WHERE supersedes IS NOT NULL) AS corrections
+            ON corrections.supersedes = masks.mask_id
+    """,
+}
+
+
+class Lake:
+    """One open workspace. Use `Lake.create` or `Lake.open`; a context manager closes it."""
+
+    def __init__(self, root: Path, catalog: str, data: str, at: str | int | None, read_only: bool) -> None:
+        self.root = root
+        self.catalog = catalog
+        self.storage = Storage(data)
+        self.is_read_only = read_only or at is not None
+        self.con = duckdb.connect()
+        self.con.execute("SET TimeZone = 'UTC'")
+        try:
+            for statement in self.attach_sql():
+                self._run_setup(statement)
+            if at is not None:
+                version = self._version_of(at)
+                self.con.execute("USE memory; DETACH lake")
+                self.con.execute(self._attach_statement(version))
+                self.con.execute("USE lake")
+            self._create_macros()
+        except BaseException:
+            self.con.close()
+            raise
+
+    # -- opening -----------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, root: Path | str, catalog: str | None = None, data: str | None = None) -> "Lake":
+        """Make a workspace, or open it when it is there already and names the same places.
+
+        `catalog` is `sqlite:PATH` or `postgres://…`; `data` a folder or `s3://bucket/prefix`.
+        Relative paths are relative to the workspace. Raises LakeError when `root` holds another lake.
+        """
+        root = Path(root).expanduser().resolve()
+        places = {"catalog": catalog or DEFAULT_CATALOG, "data": data or "data"}
+        config = root / WORKSPACE_FILE
+        if config.exists():
+            held = json.loads(config.read_text())
+            if (catalog or data) and held != places:
+                raise LakeError(f"{root} is a workspace with {held}; {places} was asked for: choose another folder")
+            return cls.open(root)
+        _check_catalog(places["catalog"])
+        root.mkdir(parents=True, exist_ok=True)
+        if not places["data"].startswith("s3://"):
+            (root / places["data"]).mkdir(parents=True, exist_ok=True)
+        lake = cls(root, *_resolve(root, places), at=None, read_only=False)
+        lake._prepare_catalog()
+        config.write_text(json.dumps(places, indent=2) + "\n")
+        return lake
+
+    @classmethod
+    def open(cls, root: Path | str, at: str | int | None = None, read_only: bool = False) -> "Lake":
+        """Open a workspace; `at` (a tag or a version) shows the lake as it was then, for reading only.
+
+        Raises LakeError where `root` is no workspace or `at` names nothing.
+        """
+        root = Path(root).expanduser().resolve()
+        config = root / WORKSPACE_FILE
+        if not config.is_file():
+            raise LakeError(f"{root} is no workspace (no {WORKSPACE_FILE}): make one with `curation init {root}`")
+        catalog, data = _resolve(root, json.loads(config.read_text()))
+        if catalog.startswith("sqlite:"):
+            _follow_move(Path(catalog.removeprefix("sqlite:")), data)
+        lake = cls(root, catalog, data, at, read_only)
+        if not lake.is_read_only:
+            lake._evolve()
+        return lake
+
+    def attach_sql(self) -> list[str]:
+        """The statements that attach this lake, as `lake`, in any DuckDB of the same version."""
+        scanner = "sqlite_scanner" if self.catalog.startswith("sqlite:") else "postgres_scanner"
+        statements = ["LOAD ducklake", f"LOAD {scanner}"]
+        if self.storage.is_s3:
+            statements += ["LOAD httpfs", s3_secret_sql()]
+        return [*statements, self._attach_statement(None), "USE lake"]
+
+    def _attach_statement(self, version: int | None) -> str:
+        options = [f"DATA_PATH {quote(self.storage.base)}"]
+        if version is not None:
+            options.append(f"SNAPSHOT_VERSION {version}")
+        if self.is_read_only:
+            options.append("READ_ONLY")
+        kind = "" if self.catalog.startswith("sqlite:") else "postgres:"
+        return f"ATTACH {quote(f'ducklake:{kind}{self.catalog}')} AS lake ({', '.join(options)})"
+
+    def _run_setup(self, statement: str) -> None:
+        if statement.startswith("LOAD "):
+            load_extension(self.con, statement.removeprefix("LOAD "))
+            return
+        try:
+            locks.retry_while_locked(lambda: self.con.execute(statement))
+        except duckdb.Error as error:
+            raise LakeError(f"{self.root}: the catalog {_without_password(self.catalog)} does not open: {error}") from error
+
+    def _create_macros(self) -> None:
+        """Make the SQL functions that reports share; they live in this connection, not in the lake."""
+        for path in sorted((settings.files("queries") / "macros").glob("*.sql")):
+            self.con.execute("USE memory")
+            self.con.execute(path.read_text())
+        self.con.execute("USE lake")
+
+    def _prepare_catalog(self) -> None:
+        self._evolve()
+        if self.catalog.startswith("sqlite:"):
+            # Readers and the one writer no longer wait for each other.
+            with sqlite3.connect(self.catalog.removeprefix("sqlite:")) as catalog:
+                catalog.execute("PRAGMA journal_mode = WAL")
+
+    def _evolve(self) -> None:
+        """Add the tables, columns and views that the contracts have and this lake lacks."""
+        if self._missing_statements():
+            self.commit(lambda con: [con.execute(s) for s in self._missing_statements()], "contracts brought up to date")
+
+    def _missing_statements(self) -> list[str]:
+        rows = self.con.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake'"
+        ).fetchall()
+        present: dict[str, set[str]] = {}
+        for table_name, column_name in rows:
+            present.setdefault(table_name, set()).add(column_name)
+        statements = []
+        for schema in TABLES.values():
+            if schema.name not in present:
+                statements += schema.ddl
+                continue
+            for column in schema.columns:
+                if column.name not in present[schema.name]:
+                    statements.append(f'ALTER TABLE "{schema.name}" ADD COLUMN "{column.name}" {SQL_TYPES[column.type]}')
+        statements += [f"CREATE VIEW {name} AS {sql}" for name, sql in VIEWS.items() if name not in present]
+        return statements
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def query(self, sql: str, params: Mapping[str, Any] | list | None = None) -> pa.Table:
+        """Rows of one statement as Arrow. Raises duckdb.Error as DuckDB says it."""
+        return locks.retry_while_locked(lambda: self.con.execute(sql, params).to_arrow_table())
+
+    def snapshots(self) -> pa.Table:
+        """Every version: snapshot_id, committed_at, message, tags (comma-separated), oldest first."""
+        return self.query("""
+            SELECT s.snapshot_id, s.snapshot_time AS committed_at, s.commit_message AS message, t.tags
+            FROM lake.snapshots() AS s
+            LEFT JOIN (SELECT snapshot_id, string_agg(name, ', ' ORDER BY name) AS tags FROM tags GROUP BY ALL) AS t
+                USING (snapshot_id)
+            ORDER BY s.snapshot_id
+        """)
+
+    def tags(self) -> pa.Table:
+        return self.query("SELECT name, snapshot_id, note, tagged_at FROM tags ORDER BY name")
+
+    def version(self) -> int:
+        """The newest version of the lake, or the one it is opened at."""
+        return self.con.execute("SELECT id FROM lake.current_snapshot()").fetchone()[0]
+
+    def _version_of(self, at: str | int) -> int:
+        if str(at).isdigit():
+            found = self.con.execute(
+                "SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_id = ?", [int(at)]
+            ).fetchone()
+        else:
+            found = self.con.execute("SELECT snapshot_id FROM tags WHERE name = ?", [at]).fetchone()
+        if found is None:
+            raise LakeError(f"{self.root} has no tag or version {at!r}: see `curation snapshots`")
+        return found[0]
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def commit(self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str) -> T:
+        """Run `work` in one transaction, alone among all writers of this lake, and return its result.
+
+        What `work` reads is what it changes: no other commit can come between. Tried again while the
+        catalog is locked. Raises LakeBusyError after `commit_patience_s`, LakeError when opened for
+        reading.
+        """
+        if self.is_read_only:
+            raise LakeError(f"{self.root} is open for reading only (--at shows the past): open it without --at to write")
+
+        def transact() -> T:
+            self.con.execute("BEGIN")
+            try:
+                result = work(self.con)
+                self.con.execute("CALL lake.set_commit_message('curation', ?)", [message])
+                self.con.execute("COMMIT")
+                return result
+            except BaseException:
+                _roll_back(self.con)
+                raise
+
+        with locks.writers_lock(self.root, self.catalog):
+            return locks.retry_while_locked(transact)
+
+    def append(self, tables: Mapping[str, pa.Table], message: str) -> None:
+        """Add a few checked rows to several tables in one transaction. Empty tables add nothing."""
+        self.commit(lambda con: insert(con, tables), message)
+
+    def tag(self, name: str, note: str | None = None) -> int:
+        """Name the newest version and return it. Raises InputError on a bad or taken name."""
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
+            raise InputError(f"tag {name!r}: start with a letter, then letters, digits, '.', '_' or '-'")
+
+        def work(con: duckdb.DuckDBPyConnection) -> int:
+            taken = con.execute("SELECT snapshot_id FROM tags WHERE name = ?", [name]).fetchone()
+            if taken:
+                raise InputError(f"tag {name!r} already names version {taken[0]}: choose another name")
+            version = con.execute("SELECT id FROM lake.current_snapshot()").fetchone()[0]
+            row = {"name": name, "snapshot_id": version, "note": note, "tagged_at": datetime.now(timezone.utc)}
+            insert(con, {"tags": TABLES["tags"].table([row])})
+            return version
+
+        return self.commit(work, f"tag {name}")
+
+    def close(self) -> None:
+        self.con.close()
+
+    def __enter__(self) -> "Lake":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def insert(con: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
+    """Insert checked Arrow rows inside the open transaction of `con`."""
+    for name, table in tables.items():
+        TABLES[name].check(table)
+        if table.num_rows:
+            con.register("arrow_rows", table)
+            con.execute(f'INSERT INTO "{name}" BY NAME SELECT * FROM arrow_rows')
+            con.unregister("arrow_rows")
+
+
+def add_files(con: duckdb.DuckDBPyConnection, data_files: list[DataFile]) -> None:
+    """Make written files part of their tables inside the open transaction of `con`."""
+    for data_file in data_files:
+        con.execute(
+            "CALL ducklake_add_data_files('lake', ?, ?, hive_partitioning => true)", [data_file.table, data_file.path]
+        )
+
+
+def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load a DuckDB extension: from disk, else from DuckDB's server, else from its wheel.
+
+    Raises LakeError that says what to install.
+    """
+    try:
+        con.execute(f"LOAD {name}")
+        return
+    except duckdb.Error:
+        pass  # not installed yet: the wheel first, because it needs no network and is of this version
+    try:
+        from duckdb_extensions import import_extension
+
+        import_extension(name, con=con)
+    except (ImportError, duckdb.Error, RuntimeError) as wheel_error:
+        try:
+            con.execute(f"INSTALL {name}")
+        except duckdb.Error as error:
+            package = f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+            raise LakeError(
+                f"DuckDB {duckdb.__version__} has no extension {name!r} here, and cannot fetch it ({error}; "
+                f"wheel: {wheel_error}): pip install duckdb-extensions {package}"
+            ) from error
+    con.execute(f"LOAD {name}")
+
+
+def _check_catalog(catalog: str) -> None:
+    if not re.match(r"sqlite:.+|postgres(ql)?://", catalog):
+        raise InputError(f"--catalog {catalog!r}: use sqlite:PATH or postgres://USER@HOST/DATABASE")
+
+
+def _resolve(root: Path, places: Mapping[str, str]) -> tuple[str, str]:
+    catalog, data = places["catalog"], places["data"]
+    if catalog.startswith("sqlite:"):
+        catalog = f"sqlite:{root / catalog.removeprefix('sqlite:')}"
+    if not data.startswith("s3://"):
+        data = str(root / data)
+    return catalog, data.rstrip("/") + "/"
+
+
+def _follow_move(catalog: Path, data: str) -> None:
+    """Let a workspace that was moved or copied find its files: DuckLake keeps absolute paths."""
+    if not catalog.is_file():
+        raise LakeError(f"{catalog}: the catalog is missing; restore it from a backup, data alone is not enough")
+    with sqlite3.connect(catalog, timeout=settings.LAKE.commit_patience_s) as connection:
+        old = connection.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
+        if old is None or old[0] == data:
+            return
+        for table in ("ducklake_data_file", "ducklake_delete_file"):
+            connection.execute(
+                f"UPDATE {table} SET path = ? || substr(path, ?) WHERE NOT path_is_relative AND path LIKE ? || '%'",
+                [data, len(old[0]) + 1, old[0]],
+            )
+        connection.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [data])
+
+
+def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
+    try:
+        con.execute("ROLLBACK")
+    except duckdb.TransactionException:
+        pass  # a COMMIT that failed has already ended the transaction
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", url)
