@@ -1,0 +1,217 @@
+"""Shards: plan work over images, run it here or in worker processes, commit each shard once, resume.
+
+A worker computes a shard and writes its Parquet files; the coordinator alone touches the catalog, one
+transaction a shard over all its tables. A shard whose row is in `shards` is done and is skipped.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+
+import duckdb
+import pyarrow as pa
+
+from curation.errors import InputError
+from curation.lake import Lake, add_files, insert
+from curation.schemas import TABLES
+from curation.storage import DataFile, Storage
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Images [first, stop) of a run, by their number in the plan. `name` is its key, for any engine."""
+
+    run_id: int
+    work: str
+    name: str
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a worker computed: checked tables by name; rows of `problems` are among them."""
+
+    tables: Mapping[str, pa.Table]
+    n_images: int
+    n_masks: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """A shard that is computed and written, ready to commit."""
+
+    shard: Shard
+    data_files: tuple[DataFile, ...]
+    problems: pa.Table
+    n_images: int
+    n_masks: int
+    took_s: float
+
+
+@dataclass
+class Summary:
+    """Totals of one call of `run`; `n_skipped` shards had been committed before."""
+
+    n_shards: int = 0
+    n_skipped: int = 0
+    n_images: int = 0
+    n_masks: int = 0
+    n_problems: int = 0
+    took_s: float = field(default=0.0)
+
+    def add(self, done: Done) -> None:
+        self.n_shards += 1
+        self.n_images += done.n_images
+        self.n_masks += done.n_masks
+        self.n_problems += done.problems.num_rows
+        self.took_s += done.took_s
+
+
+Work = Callable[[Shard], Result]
+
+
+def plan(run_id: int, work: str, n_items: int, per_shard: int) -> Iterator[Shard]:
+    """Consecutive shards of `per_shard` images; none for an empty run."""
+    for first in range(0, n_items, per_shard):
+        yield Shard(run_id, work, f"{first:010d}", first, min(first + per_shard, n_items))
+
+
+def problem(
+    shard: Shard,
+    source: str,
+    error: InputError | str,
+    kind: str | None = None,
+    record: str = "",
+    image_id: int | None = None,
+) -> dict:
+    """A row of `problems`: `kind` comes from the error where it is not given."""
+    return {
+        "run_id": shard.run_id,
+        "work": shard.work,
+        "shard": shard.name,
+        "source": source,
+        "image_id": image_id,
+        "record": record,
+        "kind": kind or getattr(error, "kind", InputError.kind),
+        "reason": str(error),
+    }
+
+
+def run(
+    lake: Lake,
+    work: Work,
+    shards: Iterable[Shard],
+    engine: str = "local",
+    workers: int = 1,
+    on_done: Callable[[Done], None] | None = None,
+) -> Summary:
+    """Do every shard that is not done yet, and commit each one when it is finished.
+
+    `work` must be picklable where `workers` > 1: they are spawned processes, and the order of commits is
+    then the order of finishing; the data are the same. An exception of `work` ends the run after
+    what was finished is committed; bad input belongs into `problems` instead.
+    """
+    if engine != "local":
+        raise InputError(f"engine {engine!r}: allowed is 'local'")
+    summary = Summary()
+    finished = _finished(lake)
+
+    def waiting() -> Iterator[Shard]:
+        for shard in shards:
+            if (shard.run_id, shard.work, shard.name) in finished:
+                summary.n_skipped += 1
+            else:
+                yield shard
+
+    task = ShardTask(work, lake.storage)
+    for done in _computed(task, waiting(), workers):
+        if commit(lake, done):
+            summary.add(done)
+        else:
+            summary.n_skipped += 1
+        if on_done:
+            on_done(done)
+    return summary
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Compute one shard and write its files; runs in any process."""
+
+    work: Work
+    storage: Storage
+
+    def __call__(self, shard: Shard) -> Done:
+        started = time.perf_counter()
+        result = self.work(shard)
+        data_files = tuple(
+            self.storage.write(name, table, shard.run_id, _file_name(shard))
+            for name, table in result.tables.items()
+            if table.num_rows and name != "problems"
+        )
+        problems = result.tables.get("problems", TABLES["problems"].table([]))
+        took_s = time.perf_counter() - started
+        return Done(shard, data_files, problems, result.n_images, result.n_masks, took_s)
+
+
+def commit(lake: Lake, done: Done) -> bool:
+    """Add a shard's files, problems and its own row in one transaction; False when it was there already."""
+
+    def work(con: duckdb.DuckDBPyConnection) -> bool:
+        shard = done.shard
+        key = [shard.run_id, shard.work, shard.name]
+        if con.execute("SELECT 1 FROM shards WHERE run_id = ? AND work = ? AND shard = ?", key).fetchone():
+            return False
+        add_files(con, list(done.data_files))
+        insert(con, {"problems": done.problems, "shards": TABLES["shards"].table([_row(done)])})
+        return True
+
+    return lake.commit(work, f"{done.shard.work} run {done.shard.run_id} shard {done.shard.name}")
+
+
+def _computed(task: ShardTask, shards: Iterator[Shard], workers: int) -> Iterator[Done]:
+    if workers <= 1:
+        yield from map(task, shards)
+        return
+    # spawn, not fork: the parent holds DuckDB's and perhaps a network's threads.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            # Two waiting shards a worker keep it busy; a full queue would hold a million plans in memory.
+            running = {pool.submit(task, shard) for shard in islice(shards, 2 * workers)}
+            while running:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+                    running |= {pool.submit(task, shard) for shard in islice(shards, 1)}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _finished(lake: Lake) -> set[tuple[int, str, str]]:
+    return set(lake.con.execute("SELECT run_id, work, shard FROM shards").fetchall())
+
+
+def _file_name(shard: Shard) -> str:
+    return f"{shard.work.replace(':', '-')}-{shard.name}"
+
+
+def _row(done: Done) -> dict:
+    shard = done.shard
+    return {
+        "run_id": shard.run_id,
+        "work": shard.work,
+        "shard": shard.name,
+        "first_image": shard.first,
+        "stop_image": shard.stop,
+        "n_images": done.n_images,
+        "n_masks": done.n_masks,
+        "n_problems": done.problems.num_rows,
+        "took_s": done.took_s,
+        "finished_at": datetime.now(timezone.utc),
+    }
