@@ -1,0 +1,22 @@
+"""Masks as run lengths: the only place that knows RLE. Compiled kernels on runs, never a full canvas."""
+
+from curation.masks.codec import decode, encode, parse, parse_strings, to_coco, to_strings
+from curation.masks.geometry import areas, boxes
+from curation.masks.iou import intersections, iou
+from curation.masks.runs import MAX_IMAGE_PX, MAX_SIDE_PX, Runs
+
+__all__ = [
+    "MAX_IMAGE_PX",
+    "MAX_SIDE_PX",
+    "Runs",
+    "areas",
+    "boxes",
+    "decode",
+    "encode",
+    "intersections",
+    "iou",
+    "parse",
+    "parse_strings",
+    "to_coco",
+    "to_strings",
+]

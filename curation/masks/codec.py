@@ -1,0 +1,430 @@
+"""COCO run-length encoding in and out: everything is checked here, so that no kernel ever sees a bad run.
+
+The format (pycocotools, maskApi.c): pixels are counted down the columns, the first run is background, and
+`size` is [height, width]. `counts` is a list of integers ("uncompressed") or a string ("compressed"): from the
+fourth on each run is written as the difference to the run before the last, in groups of five bits, lowest first,
+each as one character from '0' (48) to 'o' (111) whose bit 32 says that more follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from curation.errors import InputError, RleError
+from curation.masks.runs import Runs, check_size
+
+_FIRST_CHAR, _LAST_CHAR = 48, 111
+_MAX_CHARS = 6  # 30 bits: a signed difference of two runs of the largest image allowed (runs.MAX_IMAGE_PX)
+_OK, _BAD_CHAR, _TOO_LONG, _TRUNCATED, _NEGATIVE, _TOO_MANY, _TOO_FEW = range(7)
+
+
+def parse(segmentation: Mapping, size: tuple[int, int] | None = None) -> Runs:
+    """One COCO segmentation, {"size": [h, w], "counts": str | bytes | list of int}, as a batch of one mask.
+
+    `size`, where given, is the image's (height, width), and the segmentation's must equal it. Zero-length runs are
+    legal and merged, so the mask is the same and its string may differ from what came. Raises RleError.
+    """
+    if not isinstance(segmentation, Mapping):
+        polygon = " (polygons are not RLE)" if isinstance(segmentation, list) else ""
+        raise RleError(
+            f"segmentation: {_kind(segmentation)} came{polygon}; "
+            'it must be an object {"size": [height, width], "counts": …}'
+        )
+    for key in ("size", "counts"):
+        if key not in segmentation:
+            raise RleError(f"segmentation: {key!r} is missing, it has {sorted(map(str, segmentation))[:8]}")
+    height, width = _checked_size(segmentation["size"], size)
+    counts = segmentation["counts"]
+    if isinstance(counts, str | bytes):
+        return parse_strings([counts], height, width)
+    if isinstance(counts, list | tuple | np.ndarray):
+        return _parse_integers(counts, height, width)
+    raise RleError(f"counts: {_kind(counts)} came; it must be a string, bytes or a list of integers")
+
+
+def parse_strings(
+    counts: Sequence[str | bytes] | pa.Array | pa.ChunkedArray, height: int, width: int
+) -> Runs:
+    """N compressed COCO strings of one image as a batch of N masks.
+
+    An Arrow string or binary array is read where it lies. Raises RleError that names the first bad string's index.
+    """
+    check_size(height, width)
+    if len(counts) == 0:
+        return Runs.empty(height, width)
+    chars, char_offsets = _char_buffers(counts)
+    runs, run_offsets, code, index, at, value = _parse_chars(chars, char_offsets, height * width)
+    if code != _OK:
+        text = chars[char_offsets[index] : char_offsets[index + 1]]
+        where = f"counts of mask {index}" if len(counts) > 1 else "counts"
+        raise RleError(f"{where}: {_complaint(code, at, value, text, height, width)}")
+    return Runs(int(height), int(width), runs, run_offsets)
+
+
+def to_strings(runs: Runs) -> list[str]:
+    """N compressed COCO strings, equal to pycocotools' own byte for byte."""
+    chars, offsets = _write_chars(runs.counts, runs.offsets)
+    text = chars.tobytes().decode("ascii")
+    bounds = offsets.tolist()
+    return [text[first:stop] for first, stop in pairwise(bounds)]
+
+
+def to_coco(runs: Runs, i: int = 0) -> dict:
+    """Mask i as a COCO segmentation, {"size": [h, w], "counts": str}."""
+    return {"size": [runs.height, runs.width], "counts": to_strings(runs[i])[0]}
+
+
+def encode(masks: np.ndarray) -> Runs:
+    """Masks (N, H, W), bool or uint8 (any value but 0 is mask), as a batch. N may be 0. Raises RleError."""
+    if not isinstance(masks, np.ndarray) or masks.ndim != 3 or masks.dtype not in (np.bool_, np.uint8):
+        came = f"{masks.dtype} {masks.shape}" if isinstance(masks, np.ndarray) else _kind(masks)
+        raise RleError(f"encode: {came} came; it must be a NumPy array (N, H, W) of bool or uint8")
+    n_masks, height, width = masks.shape
+    check_size(height, width, "encode")
+    if n_masks == 0:
+        return Runs.empty(height, width)
+    counts, offsets = _encode(np.ascontiguousarray(masks).view(np.uint8))
+    return Runs(height, width, counts, offsets)
+
+
+def decode(runs: Runs, crop_xywh: tuple[int, int, int, int] | None = None) -> np.ndarray:
+    """Masks as bool (N, h, w), whole or only the crop [x, y, w, h], which must lie inside the image."""
+    crop = (0, 0, runs.width, runs.height) if crop_xywh is None else tuple(int(v) for v in crop_xywh)
+    x, y, w, h = crop
+    if x < 0 or y < 0 or w < 0 or h < 0 or x + w > runs.width or y + h > runs.height:
+        raise InputError(
+            f"decode: crop [x, y, w, h] = {list(crop)} leaves the image of {runs.width} x {runs.height} px "
+            "(width x height); clip it first"
+        )
+    pixels = np.zeros((len(runs), h, w), np.uint8)
+    if pixels.size:
+        _decode(runs.counts, runs.offsets, runs.height, x, y, pixels)
+    return pixels.view(np.bool_)
+
+
+# ---------------------------------------------------------------------------------------------- checks
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+def _checked_size(came: object, wanted: tuple[int, int] | None) -> tuple[int, int]:
+    """(height, width) of a segmentation, after every check on it."""
+    if not isinstance(came, list | tuple | np.ndarray) or len(came) != 2:
+        raise RleError(f"size: {came!r} came; it must be [height, width]")
+    height, width = came
+    check_size(height, width)
+    if wanted is not None:
+        check_size(*wanted, where="size of the image")
+        if (height, width) != tuple(wanted):
+            raise RleError(
+                f"size: [{height}, {width}] came, but the image is [{wanted[0]}, {wanted[1]}] "
+                "(height, width); the mask belongs to another picture, or its sides are swapped"
+            )
+    return int(height), int(width)
+
+
+def _parse_integers(counts: list | tuple | np.ndarray, height: int, width: int) -> Runs:
+    kinds = set(map(type, counts))
+    wrong = [kind for kind in kinds if kind is not int and not issubclass(kind, np.integer)]
+    if wrong:
+        at = next(k for k, count in enumerate(counts) if type(count) in wrong)
+        raise RleError(f"counts: run {at} is {counts[at]!r} ({_kind(counts[at])}); runs must be integers")
+    try:
+        runs = np.array(counts, np.int64)
+    except OverflowError as error:
+        raise RleError(
+            f"counts: a run takes more than 64 bits; runs must sum to {height * width:,}"
+        ) from error
+    merged, code, at, value = _parse_runs(runs, height * width)
+    if code != _OK:
+        raise RleError(f"counts: {_complaint(code, at, value, None, height, width)}")
+    return Runs(height, width, merged, np.array([0, len(merged)]))
+
+
+def _complaint(code: int, at: int, value: int, text: np.ndarray | None, height: int, width: int) -> str:
+    """What is wrong, in words. `at` is the character for the first three codes, else the run."""
+    total = f"{height} x {width} = {height * width:,} (height x width)"
+    if code == _BAD_CHAR:
+        return (
+            f"character {at} is {bytes([text[at]])!r}; a COCO RLE string holds only '0' to 'o' (48 to 111), "
+            "this is another format or damaged"
+        )
+    if code == _TOO_LONG:
+        return (
+            f"the number that starts at character {at} takes more than {_MAX_CHARS} characters; no run of an "
+            "allowed image does, this is damaged"
+        )
+    if code == _TRUNCATED:
+        return f"the string of {len(text)} characters ends inside a number; it was cut short"
+    if code == _NEGATIVE:
+        return f"run {at} is {value}; runs must be 0 or more"
+    if code == _TOO_MANY:
+        return f"runs 0 to {at} sum to {value:,}, more than {total}"
+    return f"its {at} runs sum to {value:,}; they must sum to {total}"
+
+
+def _char_buffers(
+    counts: Sequence[str | bytes] | pa.Array | pa.ChunkedArray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """All strings' bytes back to back (uint8), and where each starts (int64, N + 1)."""
+    if isinstance(counts, pa.ChunkedArray):
+        counts = counts.combine_chunks()
+    if not isinstance(counts, pa.Array):
+        counts = _arrow_strings(counts)
+    if counts.null_count:
+        raise RleError(
+            f"counts of mask {counts.is_null().index(True)}: null came; it must be a COCO RLE string"
+        )
+    kind = counts.type
+    if not (pa.types.is_large_binary(kind) or pa.types.is_large_string(kind)):
+        if not (pa.types.is_string(kind) or pa.types.is_binary(kind) or _is_view(kind)):
+            raise RleError(f"counts: an Arrow array of {kind} came; it must hold strings or binaries")
+        counts = counts.cast(pa.large_binary())
+    _, offsets_buffer, data_buffer = counts.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int64, len(counts) + 1, counts.offset * 8)
+    size = int(offsets[-1])
+    return (np.frombuffer(data_buffer, np.uint8, size) if size else np.empty(0, np.uint8)), offsets
+
+
+def _is_view(kind: pa.DataType) -> bool:
+    return kind in (pa.string_view(), pa.binary_view())
+
+
+def _arrow_strings(counts: Sequence[str | bytes]) -> pa.Array:
+    for index, text in enumerate(counts):
+        if not isinstance(text, str | bytes):
+            raise RleError(f"counts of mask {index}: {_kind(text)} came; it must be str or bytes")
+    try:
+        return pa.array(counts, pa.large_binary())
+    except (
+        UnicodeEncodeError
+    ):  # lone surrogates; the replacement is no legal character either and gets reported
+        as_bytes = [text.encode("ascii", "replace") if isinstance(text, str) else text for text in counts]
+        return pa.array([text.replace(b"?", b"\xff") for text in as_bytes], pa.large_binary())
+
+
+# --------------------------------------------------------------------------------------------- kernels
+
+
+@njit(cache=True, nogil=True)
+def _parse_chars(chars, char_offsets, n_pixels):
+    """Runs of all strings: (counts, offsets, code, mask, at, value), the last four for the first error."""
+    n_runs = 0
+    for k in range(char_offsets[0], char_offsets[-1]):
+        n_runs += chars[k] < 80  # bit 32 clear: the last character of a number
+    n_masks = len(char_offsets) - 1
+    counts = np.empty(n_runs + n_masks, np.uint32)
+    offsets = np.zeros(n_masks + 1, np.int64)
+    filled = 0
+    for mask in range(n_masks):
+        first_char, stop = char_offsets[mask], char_offsets[mask + 1]
+        first = filled
+        total, before_last, last = 0, 0, 0
+        run = 0
+        k = first_char
+        while k < stop:
+            start = k
+            value, shift = 0, 0
+            while True:
+                if k == stop:
+                    return counts, offsets, _TRUNCATED, mask, start - first_char, 0
+                group = np.int64(chars[k]) - _FIRST_CHAR
+                if group < 0 or group > _LAST_CHAR - _FIRST_CHAR:
+                    return counts, offsets, _BAD_CHAR, mask, k - first_char, 0
+                k += 1
+                value |= (group & 31) << shift
+                shift += 5
+                if group < 32:
+                    break
+                if shift == 5 * _MAX_CHARS:
+                    return counts, offsets, _TOO_LONG, mask, start - first_char, 0
+            if group & 16:
+                value -= 1 << shift
+            if run > 2:
+                value += before_last
+            if value < 0:
+                return counts, offsets, _NEGATIVE, mask, run, value
+            total += value
+            if total > n_pixels:
+                return counts, offsets, _TOO_MANY, mask, run, total
+            before_last, last = last, value
+            if run == 0 or (value > 0 and (filled - first) & 1 == run & 1):
+                counts[filled] = value
+                filled += 1
+            elif value > 0:  # zero-length runs came before: the same side as the last one kept
+                counts[filled - 1] += value
+            run += 1
+        if total != n_pixels:
+            return counts, offsets, _TOO_FEW, mask, run, total
+        offsets[mask + 1] = filled
+    return counts[:filled].copy(), offsets, _OK, 0, 0, 0
+
+
+@njit(cache=True, nogil=True)
+def _parse_runs(runs, n_pixels):
+    """Integer runs of one mask, checked and merged: (counts, code, at, value)."""
+    counts = np.empty(len(runs) + 1, np.uint32)
+    filled = 0
+    total = 0
+    for run in range(len(runs)):
+        value = runs[run]
+        if value < 0:
+            return counts, _NEGATIVE, run, value
+        if value > n_pixels - total:
+            return counts, _TOO_MANY, run, total + min(value, n_pixels + 1)
+        total += value
+        if run == 0 or (value > 0 and filled & 1 == run & 1):
+            counts[filled] = value
+            filled += 1
+        elif value > 0:
+            counts[filled - 1] += value
+    if total != n_pixels:
+        return counts, _TOO_FEW, len(runs), total
+    return counts[:filled].copy(), _OK, 0, 0
+
+
+@njit(cache=True, nogil=True)
+def _write_chars(counts, offsets):
+    """All masks' strings back to back, and where each starts."""
+    chars = np.empty(len(counts) * _MAX_CHARS, np.uint8)
+    char_offsets = np.zeros(len(offsets), np.int64)
+    filled = 0
+    for mask in range(len(offsets) - 1):
+        first = offsets[mask]
+        for k in range(first, offsets[mask + 1]):
+            value = np.int64(counts[k])
+            if k - first > 2:
+                value -= np.int64(counts[k - 2])
+            more = True
+            while more:
+                group = value & 31
+                value >>= 5
+                more = value != (-1 if group & 16 else 0)
+                chars[filled] = group + _FIRST_CHAR + (32 if more else 0)
+                filled += 1
+        char_offsets[mask + 1] = filled
+    return chars[:filled].copy(), char_offsets
+
+
+@njit(cache=True, nogil=True)
+def _encode(masks):
+    """Runs of uint8 masks (N, H, W): finds every change down the columns row by row, then sorts by column."""
+    n_masks, height, width = masks.shape
+    blank = np.zeros(width, np.uint8)
+    positions = np.empty(4 * width + 1024, np.int64)
+    changes = np.empty(4 * width + 1024, np.int64)
+    cursor = np.empty(width + 1, np.int64)
+    counts = np.empty(1024, np.uint32)
+    offsets = np.zeros(n_masks + 1, np.int64)
+    filled = 0
+    for mask in range(n_masks):
+        n_changes = 0
+        above = blank
+        for y in range(height + 1):
+            row = masks[mask, y] if y < height else blank
+            if n_changes + width > len(changes):
+                grown = np.empty(2 * len(changes) + width, np.int64)
+                grown[:n_changes] = changes[:n_changes]
+                changes = grown
+            n_changes = _row_changes(row, above, y, changes, n_changes)
+            above = row
+        if len(positions) < n_changes:
+            positions = np.empty(len(changes), np.int64)
+        _sort_by_column(changes[:n_changes], height, cursor, positions)
+        while filled + n_changes + 1 > len(counts):
+            grown_counts = np.empty(2 * len(counts) + n_changes, np.uint32)
+            grown_counts[:filled] = counts[:filled]
+            counts = grown_counts
+        filled = _positions_to_runs(positions[:n_changes], height * width, counts, filled)
+        offsets[mask + 1] = filled
+    return counts[:filled].copy(), offsets
+
+
+@njit(cache=True, nogil=True)
+def _row_changes(row, above, y, changes, n_changes):
+    """Append x << 32 | y for each column whose pixel differs from the one above it."""
+    width = len(row)
+    x = 0
+    while x < width:
+        stop = min(x + 64, width)
+        any_change = np.uint8(0)
+        for k in range(x, stop):
+            any_change |= row[k] ^ above[k]
+        if any_change:
+            for k in range(x, stop):
+                if (row[k] != 0) != (above[k] != 0):
+                    changes[n_changes] = k << 32 | y
+                    n_changes += 1
+        x = stop
+    return n_changes
+
+
+@njit(cache=True, nogil=True)
+def _sort_by_column(changes, height, cursor, positions):
+    """Counting sort of changes (x << 32 | y, sorted by y) into column-major positions x * height + y."""
+    cursor[:] = 0
+    for change in changes:
+        cursor[(change >> 32) + 1] += 1
+    for x in range(1, len(cursor)):
+        cursor[x] += cursor[x - 1]
+    for change in changes:
+        x = change >> 32
+        positions[cursor[x]] = x * height + (change & 0xFFFFFFFF)
+        cursor[x] += 1
+
+
+@njit(cache=True, nogil=True)
+def _positions_to_runs(positions, n_pixels, counts, filled):
+    """Append the runs between sorted positions where the pixel changes; two equal positions cancel out."""
+    last = 0
+    k = 0
+    while k < len(positions):
+        if k + 1 < len(positions) and positions[k] == positions[k + 1]:
+            k += 2  # down at the foot of one column and up at the head of the next
+            continue
+        counts[filled] = positions[k] - last
+        filled += 1
+        last = positions[k]
+        k += 1
+    if last < n_pixels or len(positions) == 0:
+        counts[filled] = n_pixels - last
+        filled += 1
+    return filled
+
+
+@njit(cache=True, nogil=True)
+def _decode(counts, offsets, height, crop_x, crop_y, pixels):
+    """Set the crop's pixels, (N, h, w) of zeros: marks where each column changes, then carries it down the rows."""
+    n_masks, crop_height, crop_width = pixels.shape
+    for mask in range(n_masks):
+        position = 0
+        top, bottom = crop_height, 0
+        for k in range(offsets[mask], offsets[mask + 1]):
+            first = position
+            position += np.int64(counts[k])
+            if (k - offsets[mask]) & 1 == 0 or first == position:
+                continue
+            x = first // height
+            y = first - x * height
+            stop = position - x * height
+            while stop > 0 and x - crop_x < crop_width:
+                if x >= crop_x:
+                    y0 = max(y - crop_y, 0)
+                    y1 = min(min(stop, height) - crop_y, crop_height)
+                    if y0 < y1:
+                        pixels[mask, y0, x - crop_x] ^= 1
+                        if y1 < crop_height:
+                            pixels[mask, y1, x - crop_x] ^= 1
+                        top, bottom = min(top, y0), max(bottom, y1)
+                x, y, stop = x + 1, 0, stop - height
+        for y in range(top + 1, min(bottom + 1, crop_height)):
+            above, row = pixels[mask, y - 1], pixels[mask, y]
+            for x in range(crop_width):
+                row[x] ^= above[x]

@@ -1,0 +1,107 @@
+"""Intersections and IoU of all pairs of two batches, walked on runs where the boxes meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from curation.errors import InputError
+from curation.masks.geometry import areas, boxes
+from curation.masks.runs import Runs, require_same_size
+
+
+def intersections(a: Runs, b: Runs) -> np.ndarray:
+    """Pixels that each mask of `a` shares with each of `b`, int64 (Na, Nb). `b is a` costs half."""
+    require_same_size(a, b, "intersections: the second batch")
+    edges_a, boxes_a = _edges(a.counts, a.offsets), boxes(a)
+    if b is a:
+        return _intersections(edges_a, a.offsets, boxes_a, edges_a, a.offsets, boxes_a, a.height, True)
+    edges_b = _edges(b.counts, b.offsets)
+    return _intersections(edges_a, a.offsets, boxes_a, edges_b, b.offsets, boxes(b), a.height, False)
+
+
+def iou(a: Runs, b: Runs, is_crowd: Sequence[bool] | np.ndarray | None = None) -> np.ndarray:
+    """Intersection over union, float64 (Na, Nb), equal to pycocotools.mask.iou(a, b, is_crowd) to the bit.
+
+    Where `is_crowd` (Nb,) is true the intersection is divided by the area of `a`'s mask alone, as COCO does for a
+    region of many objects. 0 for two empty masks.
+    """
+    shared = intersections(a, b)
+    areas_a, areas_b = areas(a), areas(b)
+    whole = areas_a[:, None] + areas_b[None, :] - shared
+    if is_crowd is not None:
+        crowd = np.asarray(is_crowd, bool)
+        if crowd.shape != (len(b),):
+            raise InputError(
+                f"iou: is_crowd has shape {crowd.shape}; it must be ({len(b)},), one a mask of `b`"
+            )
+        whole = np.where(crowd[None, :], areas_a[:, None], whole)
+    return shared / np.maximum(whole, 1)
+
+
+@njit(cache=True, nogil=True)
+def _edges(counts, offsets):
+    """Where each run ends, as a position x * height + y in its mask: int64 of the same layout as `counts`."""
+    edges = np.empty(len(counts), np.int64)
+    for mask in range(len(offsets) - 1):
+        position = 0
+        for k in range(offsets[mask], offsets[mask + 1]):
+            position += np.int64(counts[k])
+            edges[k] = position
+    return edges
+
+
+@njit(cache=True, nogil=True)
+def _intersections(edges_a, offsets_a, boxes_a, edges_b, offsets_b, boxes_b, height, is_symmetric):
+    shared = np.zeros((len(offsets_a) - 1, len(offsets_b) - 1), np.int64)
+    for a in range(shared.shape[0]):
+        for b in range(a if is_symmetric else 0, shared.shape[1]):
+            x0 = max(boxes_a[a, 0], boxes_b[b, 0])
+            y0 = max(boxes_a[a, 1], boxes_b[b, 1])
+            x1 = min(boxes_a[a, 0] + boxes_a[a, 2], boxes_b[b, 0] + boxes_b[b, 2])
+            y1 = min(boxes_a[a, 1] + boxes_a[a, 3], boxes_b[b, 1] + boxes_b[b, 3])
+            if x0 >= x1 or y0 >= y1:
+                continue
+            start = np.int64(x0) * height + y0
+            stop = np.int64(x1 - 1) * height + y1
+            area = _shared_px(
+                edges_a[offsets_a[a] : offsets_a[a + 1]],
+                edges_b[offsets_b[b] : offsets_b[b + 1]],
+                start,
+                stop,
+            )
+            shared[a, b] = area
+            if is_symmetric:
+                shared[b, a] = area
+    return shared
+
+
+@njit(cache=True, nogil=True)
+def _first_interval(edges, start):
+    """The first foreground run that ends after `start`: the index of the edge where it begins."""
+    low, high = 0, len(edges) // 2
+    while low < high:
+        middle = (low + high) // 2
+        if edges[2 * middle + 1] > start:
+            high = middle
+        else:
+            low = middle + 1
+    return 2 * low
+
+
+@njit(cache=True, nogil=True)
+def _shared_px(edges_a, edges_b, start, stop):
+    """Pixels in both masks; only positions in [start, stop) can hold any."""
+    i, j = _first_interval(edges_a, start), _first_interval(edges_b, start)
+    area = 0
+    while i + 1 < len(edges_a) and j + 1 < len(edges_b):
+        first = max(edges_a[i], edges_b[j])
+        if first >= stop:
+            break
+        end_a, end_b = edges_a[i + 1], edges_b[j + 1]
+        area += max(min(end_a, end_b) - first, 0)
+        i += 2 * (end_a <= end_b)
+        j += 2 * (end_b <= end_a)
+    return area
