@@ -19,7 +19,7 @@ import pyarrow as pa
 from curation import locks, settings
 from curation.errors import InputError, LakeError
 from curation.schemas import SQL_TYPES, TABLES
-from curation.storage import DataFile, Storage, quote, s3_secret_sql
+from curation.storage import DataFile, Storage, quote, s3_secret_sql, without_secrets
 
 T = TypeVar("T")
 WORKSPACE_FILE = "workspace.json"
@@ -73,7 +73,9 @@ class Lake:
         if config.exists():
             held = json.loads(config.read_text())
             if (catalog or data) and held != places:
-                raise LakeError(f"{root} is a workspace with {held}; {places} was asked for: choose another folder")
+                raise LakeError(
+                    f"{root} is a workspace with {held}; {places} was asked for: choose another folder"
+                )
             return cls.open(root)
         _check_catalog(places["catalog"])
         root.mkdir(parents=True, exist_ok=True)
@@ -93,7 +95,9 @@ class Lake:
         root = Path(root).expanduser().resolve()
         config = root / WORKSPACE_FILE
         if not config.is_file():
-            raise LakeError(f"{root} is no workspace (no {WORKSPACE_FILE}): make one with `curation init {root}`")
+            raise LakeError(
+                f"{root} is no workspace (no {WORKSPACE_FILE}): make one with `curation init {root}`"
+            )
         catalog, data = _resolve(root, json.loads(config.read_text()))
         if catalog.startswith("sqlite:"):
             _follow_move(Path(catalog.removeprefix("sqlite:")), data)
@@ -126,7 +130,9 @@ class Lake:
         try:
             locks.retry_while_locked(lambda: self.con.execute(statement))
         except duckdb.Error as error:
-            raise LakeError(f"{self.root}: the catalog {_without_password(self.catalog)} does not open: {error}") from error
+            raise LakeError(
+                f"{self.root}: the catalog {without_secrets(self.catalog)} does not open: {error}"
+            ) from error
 
     def _create_macros(self) -> None:
         """Make the SQL functions that reports share; they live in this connection, not in the lake."""
@@ -145,7 +151,10 @@ class Lake:
     def _evolve(self) -> None:
         """Add the tables, columns and views that the contracts have and this lake lacks."""
         if self._missing_statements():
-            self.commit(lambda con: [con.execute(s) for s in self._missing_statements()], "contracts brought up to date")
+            self.commit(
+                lambda con: [con.execute(s) for s in self._missing_statements()],
+                "contracts brought up to date",
+            )
 
     def _missing_statements(self) -> list[str]:
         rows = self.con.execute(
@@ -161,7 +170,9 @@ class Lake:
                 continue
             for column in schema.columns:
                 if column.name not in present[schema.name]:
-                    statements.append(f'ALTER TABLE "{schema.name}" ADD COLUMN "{column.name}" {SQL_TYPES[column.type]}')
+                    statements.append(
+                        f'ALTER TABLE "{schema.name}" ADD COLUMN "{column.name}" {SQL_TYPES[column.type]}'
+                    )
         statements += [f"CREATE VIEW {name} AS {sql}" for name, sql in VIEWS.items() if name not in present]
         return statements
 
@@ -209,7 +220,9 @@ class Lake:
         reading.
         """
         if self.is_read_only:
-            raise LakeError(f"{self.root} is open for reading only (--at shows the past): open it without --at to write")
+            raise LakeError(
+                f"{self.root} is open for reading only (--at shows the past): open it without --at to write"
+            )
 
         def transact() -> T:
             self.con.execute("BEGIN")
@@ -239,7 +252,12 @@ class Lake:
             if taken:
                 raise InputError(f"tag {name!r} already names version {taken[0]}: choose another name")
             version = con.execute("SELECT id FROM lake.current_snapshot()").fetchone()[0]
-            row = {"name": name, "snapshot_id": version, "note": note, "tagged_at": datetime.now(timezone.utc)}
+            row = {
+                "name": name,
+                "snapshot_id": version,
+                "note": note,
+                "tagged_at": datetime.now(timezone.utc),
+            }
             insert(con, {"tags": TABLES["tags"].table([row])})
             return version
 
@@ -269,7 +287,8 @@ def add_files(con: duckdb.DuckDBPyConnection, data_files: list[DataFile]) -> Non
     """Make written files part of their tables inside the open transaction of `con`."""
     for data_file in data_files:
         con.execute(
-            "CALL ducklake_add_data_files('lake', ?, ?, hive_partitioning => true)", [data_file.table, data_file.path]
+            "CALL ducklake_add_data_files('lake', ?, ?, hive_partitioning => true)",
+            [data_file.table, data_file.path],
         )
 
 
@@ -316,7 +335,9 @@ def _resolve(root: Path, places: Mapping[str, str]) -> tuple[str, str]:
 def _follow_move(catalog: Path, data: str) -> None:
     """Let a workspace that was moved or copied find its files: DuckLake keeps absolute paths."""
     if not catalog.is_file():
-        raise LakeError(f"{catalog}: the catalog is missing; restore it from a backup, data alone is not enough")
+        raise LakeError(
+            f"{catalog}: the catalog is missing; restore it from a backup, data alone is not enough"
+        )
     with sqlite3.connect(catalog, timeout=settings.LAKE.commit_patience_s) as connection:
         old = connection.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
         if old is None or old[0] == data:
@@ -334,7 +355,3 @@ def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("ROLLBACK")
     except duckdb.TransactionException:
         pass  # a COMMIT that failed has already ended the transaction
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", url)

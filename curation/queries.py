@@ -29,7 +29,9 @@ class Parameter:
     def value(self, given: Mapping[str, Any]) -> Any:
         value = given.get(self.name, self.default)
         if value is NO_DEFAULT:
-            raise QueryError(f"parameter {self.name} ({self.type}: {self.about}) is missing and has no default")
+            raise QueryError(
+                f"parameter {self.name} ({self.type}: {self.about}) is missing and has no default"
+            )
         return value
 
 
@@ -61,7 +63,9 @@ class Query:
         unknown = sorted(set(given) - {p.name for p in self.params})
         if unknown:
             allowed = ", ".join(p.name for p in self.params) or "none"
-            raise QueryError(f"report {self.name}: unknown parameter(s) {', '.join(unknown)}; allowed: {allowed}")
+            raise QueryError(
+                f"report {self.name}: unknown parameter(s) {', '.join(unknown)}; allowed: {allowed}"
+            )
         values = {p.name: self._typed(lake, p, p.value(given)) for p in self.params}
         try:
             rows = lake.query(self.sql, values)
@@ -74,7 +78,9 @@ class Query:
         try:
             return lake.con.execute(f"SELECT CAST(? AS {parameter.type})", [value]).fetchone()[0]
         except duckdb.Error as error:
-            raise QueryError(f"report {self.name}: {parameter.name} is {value!r}; it must be {parameter.type}") from error
+            raise QueryError(
+                f"report {self.name}: {parameter.name} is {value!r}; it must be {parameter.type}"
+            ) from error
 
     def _check_columns(self, lake: Lake, values: Mapping[str, Any], rows: pa.Table) -> None:
         described = lake.con.execute(f"DESCRIBE {self.sql.strip().rstrip(';')}", values).fetchall()
@@ -98,12 +104,18 @@ def parse(name: str, text: str) -> Query:
         columns = tuple(OutputColumn(key, **spec) for key, spec in header.pop("columns").items())
         query = Query(name, params=params, columns=columns, sql=match["sql"].strip(), **header)
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise QueryError(f"queries/{name}.sql: bad header: {error}; it needs title, about, grain, columns") from error
+        raise QueryError(
+            f"queries/{name}.sql: bad header: {error}; it needs title, about, grain, columns"
+        ) from error
     declared, used = {p.name for p in params}, set(PARAMETER.findall(_without_comments(query.sql)))
     if used - declared:
-        raise QueryError(f"queries/{name}.sql: uses undeclared parameter(s) {', '.join(sorted(used - declared))}")
+        raise QueryError(
+            f"queries/{name}.sql: uses undeclared parameter(s) {', '.join(sorted(used - declared))}"
+        )
     if declared - used:
-        raise QueryError(f"queries/{name}.sql: declares unused parameter(s) {', '.join(sorted(declared - used))}")
+        raise QueryError(
+            f"queries/{name}.sql: declares unused parameter(s) {', '.join(sorted(declared - used))}"
+        )
     if not re.search(r"\bORDER\s+BY\b", query.sql, re.IGNORECASE):
         raise QueryError(f"queries/{name}.sql: rows need an explicit ORDER BY that ends in a key")
     return query
@@ -127,11 +139,20 @@ def render_readme() -> str:
     """The page `queries/README.md`: every report with its parameters and columns."""
     lines = ["# Reports", "", "Generated from the SQL files beside this page by `make pages`.", ""]
     for query in load().values():
-        lines += [f"## `{query.name}`: {query.title}", "", query.about.strip(), "", f"Grain: {query.grain}.", ""]
+        lines += [
+            f"## `{query.name}`: {query.title}",
+            "",
+            query.about.strip(),
+            "",
+            f"Grain: {query.grain}.",
+            "",
+        ]
         lines += [f"```\n{_call(query)}\n```", ""]
         if query.params:
             lines += ["| parameter | type | default | about |", "| --- | --- | --- | --- |"]
-            lines += [f"| `{p.name}` | {p.type} | {_default(p)} | {_cell(p.about)} |" for p in query.params] + [""]
+            lines += [
+                f"| `{p.name}` | {p.type} | {_default(p)} | {_cell(p.about)} |" for p in query.params
+            ] + [""]
         lines += ["| column | type | about |", "| --- | --- | --- |"]
         lines += [f"| `{c.name}` | {c.type} | {_cell(c.about)} |" for c in query.columns] + [""]
     return "\n".join(lines)

@@ -58,14 +58,18 @@ class Column:
 
     def __post_init__(self) -> None:
         if self.type not in ARROW_TYPES:
-            raise ContractError(f"column {self.name}: type is {self.type!r}; allowed: {', '.join(ARROW_TYPES)}")
+            raise ContractError(
+                f"column {self.name}: type is {self.type!r}; allowed: {', '.join(ARROW_TYPES)}"
+            )
 
     def fault(self, values: pa.ChunkedArray) -> str | None:
         """What is wrong with these values, in words; None when nothing is."""
         if not self.nullable and values.null_count:
             return f"{values.null_count} null(s); nulls are not allowed"
         if self.values is not None:
-            foreign = pc.filter(values, pc.invert(pc.is_in(values, pa.array([*self.values, None], pa.string()))))
+            foreign = pc.filter(
+                values, pc.invert(pc.is_in(values, pa.array([*self.values, None], pa.string())))
+            )
             if len(foreign):
                 return f"{foreign[0].as_py()!r}; allowed: {', '.join(self.values)}"
         if self.length is not None:
@@ -137,7 +141,9 @@ class TableSchema:
         for field in self.arrow:
             values = rows.get(field.name)
             try:
-                arrays.append(pa.nulls(n_rows, field.type) if values is None else _as_array(values, field.type))
+                arrays.append(
+                    pa.nulls(n_rows, field.type) if values is None else _as_array(values, field.type)
+                )
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
                 raise ContractError(f"{self.name}.{field.name}: {error}; its type is {field.type}") from error
         return self.check(pa.Table.from_arrays(arrays, schema=self.arrow))
@@ -149,11 +155,15 @@ class TableSchema:
         An empty table with the right columns passes.
         """
         if table.schema.names != self.arrow.names:
-            raise ContractError(f"{self.name}: columns are {table.schema.names}; they must be {self.arrow.names}")
+            raise ContractError(
+                f"{self.name}: columns are {table.schema.names}; they must be {self.arrow.names}"
+            )
         for column in self.columns:
             values = table[column.name]
             if values.type != ARROW_TYPES[column.type]:
-                raise ContractError(f"{self.name}.{column.name}: type is {values.type}; it must be {column.type}")
+                raise ContractError(
+                    f"{self.name}.{column.name}: type is {values.type}; it must be {column.type}"
+                )
             fault = column.fault(values)
             if fault:
                 raise ContractError(f"{self.name}.{column.name} ({column.about}): {fault}")
@@ -165,7 +175,9 @@ class TableSchema:
         doubled = counts.filter(pc.greater(counts["count_all"], 1))
         if len(doubled):
             example = {name: doubled[name][0].as_py() for name in self.key}
-            raise ContractError(f"{self.name}: {len(doubled)} key(s) stand in several rows, such as {example}")
+            raise ContractError(
+                f"{self.name}: {len(doubled)} key(s) stand in several rows, such as {example}"
+            )
 
 
 def _as_array(values: Sequence, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
@@ -185,7 +197,9 @@ def parse(text: str) -> TableSchema:
     schema = TableSchema(columns=columns, **_tuples(document))
     for name in (*schema.key, *schema.partition_by, *schema.sort_by):
         if name not in schema.arrow.names:
-            raise ContractError(f"{schema.name}: {name!r} is named in key, partition_by or sort_by but is no column")
+            raise ContractError(
+                f"{schema.name}: {name!r} is named in key, partition_by or sort_by but is no column"
+            )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", schema.name):
         raise ContractError(f"table name {schema.name!r}: use lower-case letters, digits and _")
     return schema
@@ -206,13 +220,22 @@ TABLES: Mapping[str, TableSchema] = load()
 
 def render_readme() -> str:
     """The page `data_schemas/README.md`: every table and column in words."""
-    lines = ["# Tables of the lake", "", "Generated from the YAML files beside this page by `make pages`.", ""]
+    lines = [
+        "# Tables of the lake",
+        "",
+        "Generated from the YAML files beside this page by `make pages`.",
+        "",
+    ]
     for schema in TABLES.values():
         lines += [f"## `{schema.name}`", "", schema.about, "", f"- Grain: {schema.grain}"]
         lines += [f"- Key: {', '.join(f'`{name}`' for name in schema.key)}"]
         if schema.partition_by:
             lines += [f"- Partitioned by: {', '.join(f'`{name}`' for name in schema.partition_by)}"]
-        lines += ["", "| column | type | unit | null | allowed | about |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            "",
+            "| column | type | unit | null | allowed | about |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
         lines += [_readme_row(column) for column in schema.columns]
         lines += [""]
     return "\n".join(lines)

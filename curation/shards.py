@@ -5,6 +5,9 @@ transaction a shard over all its tables. A shard whose row is in `shards` is don
 """
 
 import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -179,7 +182,8 @@ def _computed(task: ShardTask, shards: Iterator[Shard], workers: int) -> Iterato
         yield from map(task, shards)
         return
     # spawn, not fork: the parent holds DuckDB's and perhaps a network's threads.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_die_with_parent) as pool:
         try:
             # Two waiting shards a worker keep it busy; a full queue would hold a million plans in memory.
             running = {pool.submit(task, shard) for shard in islice(shards, 2 * workers)}
@@ -191,6 +195,16 @@ def _computed(task: ShardTask, shards: Iterator[Shard], workers: int) -> Iterato
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _die_with_parent() -> None:
+    """End this worker when its coordinator is killed: nobody would ever take its result."""
+
+    def watch() -> None:
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _finished(lake: Lake) -> set[tuple[int, str, str]]:

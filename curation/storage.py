@@ -1,6 +1,7 @@
 """Where a lake's data files lie: a folder or an S3 prefix. Workers write here without touching the catalog."""
 
 import os
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,9 @@ class Storage:
                 self._write_parquet(table, unfinished, None)
                 os.replace(unfinished, path)
         except OSError as error:
-            raise LakeError(f"{path}: cannot be written ({error}); check space and rights, then start again") from error
+            raise LakeError(
+                f"{path}: cannot be written ({error}); check space and rights, then start again"
+            ) from error
         return DataFile(table_name, path, table.num_rows)
 
     @staticmethod
@@ -97,3 +100,9 @@ def s3_secret_sql() -> str:
 def quote(text: str) -> str:
     """`text` as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def without_secrets(text: str) -> str:
+    """`text` (a URL or SQL) with passwords and secret keys replaced, fit for a terminal or a log."""
+    text = re.sub(r"(://[^:/@\s]+):[^@\s]*@", r"\1:***@", text)
+    return re.sub(r"\b(SECRET|SESSION_TOKEN) '[^']*'", r"\1 '***'", text)

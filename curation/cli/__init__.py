@@ -1,0 +1,53 @@
+"""The command line: one file a group of commands; each parses, makes one call and prints."""
+
+import importlib
+import importlib.util
+import sys
+
+import typer
+
+from curation.errors import CurationError
+
+#: Command groups, in the order of `curation --help`.
+GROUPS = (
+    "lake",
+    "models",
+    "generate",
+    "imports",
+    "export",
+    "scenes",
+    "measure",
+    "queries",
+    "browse",
+    "sheet",
+    "demo",
+)
+
+app = typer.Typer(
+    help="Quality control and curation of SA-1B-style mask datasets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in GROUPS:
+    if importlib.util.find_spec(f"curation.cli.{group}") is None:
+        continue  # TODO(core): remove once every group is there
+    importlib.import_module(f"curation.cli.{group}").register(app)
+
+
+def main() -> None:
+    """Run the command line. Ends with 0, with 1 when inputs could not be used, with 2 on an error."""
+    try:
+        app()
+    except CurationError as error:
+        print(f"curation: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(
+            "curation: stopped; what is committed stays, the same command goes on from there", file=sys.stderr
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone; say nothing, and let Python not complain either.
+        sys.stderr.close()
+        sys.exit(0)
