@@ -1,0 +1,156 @@
+"""Paints the layers of a stage into pixels, and keeps which shape shows at every pixel."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation import masks
+
+from .outlines import ellipse
+from .paint import Light, fill
+from .raster import Window, blur, coverage
+from .stage import Layer, Shape, Stage, Thing
+
+#: Fewer visible pixels than this are a sliver that blur and JPEG wipe out: nobody could draw it, so it gets no mask.
+MIN_VISIBLE_PX = 12
+
+#: Dense masks held at once while encoding.
+ENCODE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Named:
+    """A shape or thing that gets a gold mask: the pixels that show labels `first` to `last`."""
+
+    name: str
+    whole: int
+    first: int
+    last: int
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class Layered:
+    """A shape in place: its label, its own cover and its paint."""
+
+    label: int
+    shape: Shape
+    covered: np.ndarray
+    window: Window
+
+
+class Canvas:
+    """Colours (H, W, 3) in 0..1, and for each pixel the label of the topmost shape that covers at least half of it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.rgb = np.zeros((stage.height, stage.width, 3), np.float32)
+        self.labels = np.zeros((stage.height, stage.width), np.int32)
+        self.named: list[Named] = []
+        self.n_labels = 0
+
+    def paint(self, layer: Layer) -> None:
+        for thing in layer.things:
+            self._paint_thing(thing)
+        self.rgb = blur(self.rgb, layer.blur_px)
+
+    def _paint_thing(self, thing: Thing) -> None:
+        first, whole = self.n_labels + 1, len(self.named)
+        self.named.append(Named(thing.name, whole, first, 0, is_whole=True))
+        placed = [p for shape in thing.shapes for p in self._place(shape, whole, None)]
+        self.named[whole] = Named(thing.name, whole, first, self.n_labels, is_whole=True)
+        if placed and thing.shadow != "none":
+            self._throw_shadow(thing, placed)
+        for one in placed:
+            self._paint_shape(one)
+
+    def _place(self, shape: Shape, whole: int, clip: np.ndarray | None) -> Iterator[Layered]:
+        """The shape and its children, parents first, so that the labels of a shape and its children are a range."""
+        self.n_labels += 1
+        label, place = self.n_labels, len(self.named)
+        if shape.name:
+            self.named.append(Named(shape.name, whole, label, 0, is_whole=False))
+        inside = clip
+        if shape.outline:
+            found = coverage(shape.outline, self.stage.height, self.stage.width)
+            if found is not None:
+                covered, window = found
+                if clip is not None:
+                    covered = np.minimum(covered, clip[window])
+                yield Layered(label, shape, covered, window)
+                if shape.children:
+                    inside = np.zeros(self.labels.shape, np.float32)
+                    inside[window] = covered
+        for child in shape.children:
+            yield from self._place(child, whole, inside)
+        if shape.name:
+            self.named[place] = Named(shape.name, whole, label, self.n_labels, is_whole=False)
+
+    def _paint_shape(self, one: Layered) -> None:
+        corners = np.concatenate(one.shape.outline)
+        frame = (*corners.min(axis=0), *corners.max(axis=0))
+        rows, columns = one.window
+        light, rng = self.stage.light, self.stage.rng
+        colours = fill(one.shape.paint, one.covered, (columns.start, rows.start), frame, light, rng, blur)
+        share = (one.covered * one.shape.paint.opacity)[..., None]
+        self.rgb[one.window] += (colours - self.rgb[one.window]) * share
+        self.labels[one.window][one.covered >= 0.5] = one.label
+
+    def _throw_shadow(self, thing: Thing, placed: list[Layered]) -> None:
+        """Darken what is painted so far, on the side away from the light or on the ground below the thing."""
+        shade = np.zeros(self.labels.shape, np.float32)
+        for one in placed:
+            np.maximum(shade[one.window], one.covered, out=shade[one.window])
+        rows, columns = np.nonzero(shade.any(axis=1))[0], np.nonzero(shade.any(axis=0))[0]
+        if not len(rows):
+            return
+        width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+        if thing.shadow == "ground":
+            shade = self._ground_shade(columns[0], width, rows[-1])
+        else:
+            reach = 0.06 * min(width, height) + 1.5
+            shade = _shifted(blur(shade, reach * 0.6), self.stage.light, reach)
+        self.rgb *= (1.0 - 0.5 * self.stage.light.strength * shade)[..., None]
+
+    def _ground_shade(self, left: int, width: int, bottom: int) -> np.ndarray:
+        lean = -0.18 * width * self.stage.light.towards[0]
+        found = coverage(
+            ellipse(left + width / 2 + lean, bottom, width * 0.55, max(2.0, width * 0.09)), *self.labels.shape
+        )
+        shade = np.zeros(self.labels.shape, np.float32)
+        if found is not None:
+            shade[found[1]] = found[0]
+        return blur(shade, max(1.0, width * 0.03))
+
+    def gold(self) -> tuple[list[Named], masks.Runs]:
+        """Everything named that still shows, and its visible pixels. A part that shows just as its whole is left out."""
+        seen = np.bincount(self.labels.ravel(), minlength=self.n_labels + 2)
+        up_to = np.cumsum(seen)
+        visible_px = [int(up_to[n.last] - up_to[n.first - 1]) for n in self.named]
+        kept = [
+            n
+            for n, px in zip(self.named, visible_px, strict=True)
+            if px >= MIN_VISIBLE_PX and (n.is_whole or px < visible_px[n.whole])
+        ]
+        return kept, _encode(self.labels, kept)
+
+
+def _shifted(shade: np.ndarray, light: Light, reach: float) -> np.ndarray:
+    """Move a shade away from the light by `reach` px."""
+    moved = np.zeros_like(shade)
+    dx, dy = (round(-reach * t) for t in light.towards)
+    h, w = shade.shape
+    target = moved[max(dy, 0) : h + min(dy, 0), max(dx, 0) : w + min(dx, 0)]
+    target[:] = shade[max(-dy, 0) : h + min(-dy, 0), max(-dx, 0) : w + min(-dx, 0)]
+    return moved
+
+
+def _encode(labels: np.ndarray, named: list[Named]) -> masks.Runs:
+    batches = [
+        masks.encode(
+            np.stack([(labels >= n.first) & (labels <= n.last) for n in named[i : i + ENCODE_BATCH]])
+        )
+        for i in range(0, len(named), ENCODE_BATCH)
+    ]
+    return masks.Runs.concat(batches) if batches else masks.Runs.empty(*labels.shape)
