@@ -5,9 +5,9 @@ PostgreSQL elsewhere) and `data/` (or an S3 prefix). No process holds a `.duckdb
 writers work at the same time.
 """
 
+import contextlib
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -82,7 +82,7 @@ class Lake:
         if not places["data"].startswith("s3://"):
             (root / places["data"]).mkdir(parents=True, exist_ok=True)
         lake = cls(root, *_resolve(root, places), at=None, read_only=False)
-        lake._prepare_catalog()
+        lake._evolve()
         config.write_text(json.dumps(places, indent=2) + "\n")
         return lake
 
@@ -120,7 +120,12 @@ class Lake:
             options.append(f"SNAPSHOT_VERSION {version}")
         if self.is_read_only:
             options.append("READ_ONLY")
-        kind = "" if self.catalog.startswith("sqlite:") else "postgres:"
+        if self.catalog.startswith("sqlite:"):
+            # In WAL mode readers and the one writer do not wait for each other.
+            options += ["META_JOURNAL_MODE 'WAL'", f"META_BUSY_TIMEOUT {settings.LAKE.sqlite_busy_ms}"]
+            kind = ""
+        else:
+            kind = "postgres:"
         return f"ATTACH {quote(f'ducklake:{kind}{self.catalog}')} AS lake ({', '.join(options)})"
 
     def _run_setup(self, statement: str) -> None:
@@ -140,13 +145,6 @@ class Lake:
             self.con.execute("USE memory")
             self.con.execute(path.read_text())
         self.con.execute("USE lake")
-
-    def _prepare_catalog(self) -> None:
-        self._evolve()
-        if self.catalog.startswith("sqlite:"):
-            # Readers and the one writer no longer wait for each other.
-            with sqlite3.connect(self.catalog.removeprefix("sqlite:")) as catalog:
-                catalog.execute("PRAGMA journal_mode = WAL")
 
     def _evolve(self) -> None:
         """Add the tables, columns and views that the contracts have and this lake lacks."""
@@ -338,20 +336,25 @@ def _follow_move(catalog: Path, data: str) -> None:
         raise LakeError(
             f"{catalog}: the catalog is missing; restore it from a backup, data alone is not enough"
         )
-    with sqlite3.connect(catalog, timeout=settings.LAKE.commit_patience_s) as connection:
-        old = connection.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
+    # Through DuckDB: a second SQLite library in one process would drop the first one's file locks.
+    with duckdb.connect() as con:
+        load_extension(con, "sqlite_scanner")
+        con.execute(f"ATTACH {quote(str(catalog))} AS catalog (TYPE sqlite); USE catalog")
+        old = con.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
         if old is None or old[0] == data:
             return
+        con.execute("BEGIN")
         for table in ("ducklake_data_file", "ducklake_delete_file"):
-            connection.execute(
-                f"UPDATE {table} SET path = ? || substr(path, ?) WHERE NOT path_is_relative AND path LIKE ? || '%'",
-                [data, len(old[0]) + 1, old[0]],
+            con.execute(
+                f"UPDATE {table} SET path = $new || substr(path, len($old) + 1) "
+                "WHERE path_is_relative = 0 AND starts_with(path, $old)",
+                {"new": data, "old": old[0]},
             )
-        connection.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [data])
+        con.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [data])
+        con.execute("COMMIT")
 
 
 def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
-    try:
+    # A COMMIT that failed has already ended the transaction.
+    with contextlib.suppress(duckdb.TransactionException):
         con.execute("ROLLBACK")
-    except duckdb.TransactionException:
-        pass  # a COMMIT that failed has already ended the transaction

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Query:
             rows = lake.query(self.sql, values)
         except duckdb.Error as error:
             raise QueryError(f"report {self.name}: {error}") from error
-        self._check_columns(lake, values, rows)
+        self._check_columns(lake, values)
         return rows
 
     def _typed(self, lake: Lake, parameter: Parameter, value: Any) -> Any:
@@ -82,15 +83,13 @@ class Query:
                 f"report {self.name}: {parameter.name} is {value!r}; it must be {parameter.type}"
             ) from error
 
-    def _check_columns(self, lake: Lake, values: Mapping[str, Any], rows: pa.Table) -> None:
+    def _check_columns(self, lake: Lake, values: Mapping[str, Any]) -> None:
         described = lake.con.execute(f"DESCRIBE {self.sql.strip().rstrip(';')}", values).fetchall()
         got = [(name, kind) for name, kind, *_ in described]
         declared = [(c.name, c.type) for c in self.columns]
         if got != declared:
-            wrong = [f"{g} declared as {d}" for g, d in zip(got, declared) if g != d]
-            raise QueryError(
-                f"report {self.name}: {len(got)} columns, {len(declared)} declared: {'; '.join(wrong) or rows.column_names}"
-            )
+            wrong = [f"{g} (declared: {d})" for g, d in zip_longest(got, declared) if g != d]
+            raise QueryError(f"report {self.name}: its columns are not the declared ones: {'; '.join(wrong)}")
 
 
 def parse(name: str, text: str) -> Query:

@@ -26,6 +26,8 @@ class LakeSettings:
     #: First pause between two tries; doubles up to `commit_pause_max_s`, times a random 0.5..1.
     commit_pause_s: float = 0.02
     commit_pause_max_s: float = 1.0
+    #: How long SQLite itself waits for a lock before it says so; then the pauses above take over.
+    sqlite_busy_ms: int = 1_000
     #: Masks a row group. Smallest files and fastest reads of the sizes tried from 1,000 to 100,000.
     row_group_rows: int = 5_000
     #: zstd level 1: higher levels save under 3 % on RLE and cost several times the time.

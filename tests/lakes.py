@@ -22,7 +22,9 @@ def spec(**changes) -> runs.RunSpec:
     return runs.RunSpec(**{**values, **changes})
 
 
-def image_row(run_id: int, number: int, uri: str | None = None, width_px: int = 8, height_px: int = 6) -> dict:
+def image_row(
+    run_id: int, number: int, uri: str | None = None, width_px: int = 8, height_px: int = 6
+) -> dict:
     uri = uri or f"/images/{number}.jpg"
     return {
         "run_id": run_id,
@@ -67,7 +69,12 @@ class NumberedMasks:
 
     def __call__(self, shard: Shard) -> Result:
         rows = [
-            {"run_id": shard.run_id, "mask_id": mask_id(shard.run_id, number, index), "n_dims": 1, "embedding": b"ab"}
+            {
+                "run_id": shard.run_id,
+                "mask_id": mask_id(shard.run_id, number, index),
+                "n_dims": 1,
+                "embedding": b"ab",
+            }
             for number in range(shard.first, shard.stop)
             for index in range(self.n_masks)
         ]

@@ -23,7 +23,9 @@ def count(lake: Lake, table: str) -> int:
 def test_a_new_lake_has_every_declared_table_empty_with_its_comments(lake):
     for name in TABLES:
         assert count(lake, name) == 0
-    comments = lake.query("SELECT comment FROM duckdb_columns() WHERE table_name = 'masks'")["comment"].to_pylist()
+    comments = lake.query("SELECT comment FROM duckdb_columns() WHERE table_name = 'masks'")[
+        "comment"
+    ].to_pylist()
     assert all(comments)
 
 
@@ -133,9 +135,11 @@ def test_a_writer_that_waits_too_long_names_who_holds_the_catalog(lake, monkeypa
     from curation import locks
 
     monkeypatch.setattr(locks, "LAKE", replace(locks.LAKE, commit_patience_s=0.2))
-    with Lake.open(lake.root) as other, locks.writers_lock(other.root, other.catalog):
-        with pytest.raises(LakeBusyError, match="held for 0 s by process"):
-            lake.append({"mask_embeddings": embeddings(1)}, "waits")
+    with (
+        locks.writers_lock(lake.root, lake.catalog),
+        pytest.raises(LakeBusyError, match="held for 0 s by process"),
+    ):
+        lake.append({"mask_embeddings": embeddings(1)}, "waits")
     lake.append({"mask_embeddings": embeddings(1)}, "free again")
 
 

@@ -31,6 +31,7 @@ def read(root: str, faults, stop) -> None:
         if row["n_masks"] != N_MASKS * row["n_images"]:
             faults.put(row)
         n_reads += 1
+        time.sleep(0.05)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -47,7 +48,9 @@ def test_two_writers_and_two_readers_at_once_lose_nothing(shared_lake):
     faults, stop = spawn.Queue(), spawn.Event()
     readers = [spawn.Process(target=read, args=(shared_lake, faults, stop)) for _ in range(2)]
     # "same" twice: two people start the same run at the same moment.
-    writers = [spawn.Process(target=write, args=(shared_lake, name)) for name in ("generator", "same", "same")]
+    writers = [
+        spawn.Process(target=write, args=(shared_lake, name)) for name in ("generator", "same", "same")
+    ]
     for process in readers + writers:
         process.start()
     for process in writers:
@@ -56,7 +59,6 @@ def test_two_writers_and_two_readers_at_once_lose_nothing(shared_lake):
     for process in readers:
         process.join(60)
     assert [p.exitcode for p in writers + readers] == [0] * 5
-    time.sleep(0.1)
     assert faults.empty()
     with Lake.open(shared_lake, read_only=True) as lake:
         counted = lake.query("""
