@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from curation.masks.runs import Runs
+from curation.masks.segments import Segments, connect, split
 
 
 def areas(runs: Runs) -> np.ndarray:
@@ -16,6 +17,42 @@ def areas(runs: Runs) -> np.ndarray:
 def boxes(runs: Runs) -> np.ndarray:
     """Tight boxes [x, y, w, h] in pixels, int32 (N, 4); all zeros for an empty mask."""
     return _boxes(runs.counts, runs.offsets, runs.height)
+
+
+def shape(runs: Runs) -> dict[str, np.ndarray]:
+    """Shape measures of each mask, arrays (N,), all 0 for an empty mask; time and memory follow the runs.
+
+    `n_components`: 8-connected pieces; `largest_component_px`: pixels of the largest; `n_holes`, `holes_px`:
+    4-connected background regions that do not reach the image's border, and their pixels; `perimeter_px`: pixel
+    edges between mask and not mask, the image's border counting as not mask (all int64); `hull_area_px`: area of
+    the convex hull of the pixels' squares (float64), so that a rectangle's equals its own.
+    """
+    segments = split(runs)
+    pieces = connect(segments, 8)
+    n_segments = np.diff(segments.offsets)
+    outline = _outline(segments.firsts, segments.ends, segments.offsets, segments.stride)
+    # Loops in the graph of touching segments: with an 8-connected mask each one encloses a 4-connected hole.
+    n_holes = pieces.n_links - n_segments + pieces.n_components
+    return {
+        "n_components": pieces.n_components,
+        "largest_component_px": _largest(
+            segments.firsts, segments.ends, segments.offsets, pieces.labels, pieces.n_components
+        ),
+        "n_holes": n_holes,
+        "holes_px": _holes_px(segments, n_holes, outline),
+        "perimeter_px": 2 * (n_segments + areas(runs) - pieces.shared_px),
+        "hull_area_px": _hull_areas(*outline[:3]),
+    }
+
+
+def _holes_px(segments: Segments, n_holes: np.ndarray, outline: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Pixels of all holes, int64 (N,), from the gaps between two segments of one column."""
+    if not n_holes.any():
+        return np.zeros(len(n_holes), np.int64)
+    firsts, ends, offsets = _gaps(segments.firsts, segments.ends, segments.offsets, segments.stride, n_holes)
+    gaps = Segments(segments.stride, firsts, ends, offsets)
+    regions = connect(gaps, 4)
+    return _closed_px(firsts, ends, offsets, gaps.stride, regions.labels, regions.n_components, *outline)
 
 
 @njit(cache=True, nogil=True)
@@ -57,4 +94,132 @@ def _boxes(counts, offsets, height):
                 x, y = x + 1, 0
         result[mask, 0], result[mask, 1] = x0, y0
         result[mask, 2], result[mask, 3] = x1 - x0, y1 - y0
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _largest(firsts, ends, offsets, labels, n_components):
+    """Pixels of the largest component of each mask."""
+    result = np.zeros(len(offsets) - 1, np.int64)
+    sizes = np.empty(n_components.max() if len(n_components) else 0, np.int64)
+    for mask in range(len(result)):
+        sizes[: n_components[mask]] = 0
+        for k in range(offsets[mask], offsets[mask + 1]):
+            sizes[labels[k]] += ends[k] - firsts[k]
+        for size in sizes[: n_components[mask]]:
+            result[mask] = max(result[mask], size)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _outline(firsts, ends, offsets, stride):
+    """Per column of each mask's box its first row and one past its last: (tops, bottoms, offsets, lefts).
+
+    `lefts` is the box's first column. A column without mask holds top = height, bottom = 0.
+    """
+    height = stride - 1
+    column_offsets = np.zeros(len(offsets), np.int64)
+    lefts = np.zeros(len(offsets) - 1, np.int64)
+    for mask in range(len(offsets) - 1):
+        start, stop = offsets[mask], offsets[mask + 1]
+        column_offsets[mask + 1] = column_offsets[mask]
+        if start < stop:
+            lefts[mask] = firsts[start] // stride
+            column_offsets[mask + 1] += firsts[stop - 1] // stride - lefts[mask] + 1
+    tops = np.full(column_offsets[-1], height, np.int32)
+    bottoms = np.zeros(column_offsets[-1], np.int32)
+    for mask in range(len(offsets) - 1):
+        place, column = column_offsets[mask], lefts[mask] * stride
+        for k in range(offsets[mask], offsets[mask + 1]):
+            while firsts[k] >= column + stride:
+                column += stride
+                place += 1
+            tops[place] = min(tops[place], firsts[k] - column)
+            bottoms[place] = ends[k] - column
+    return tops, bottoms, column_offsets, lefts
+
+
+@njit(cache=True, nogil=True)
+def _hull_areas(tops, bottoms, offsets):
+    """Area under the upper hull less that under the lower one, over the corners of the columns' extremes."""
+    result = np.zeros(len(offsets) - 1)
+    longest = 0
+    for mask in range(len(result)):
+        longest = max(longest, offsets[mask + 1] - offsets[mask])
+    hull_x = np.empty(longest + 1, np.int64)
+    hull_y = np.empty(longest + 1, np.int64)
+    for mask in range(len(result)):
+        start, n_columns = offsets[mask], offsets[mask + 1] - offsets[mask]
+        twice = 0
+        for side in (-1, 1):
+            n = 0
+            for x in range(n_columns + 1 if n_columns else 0):
+                # the edge between columns x - 1 and x; rows grow downwards
+                left, right = start + max(x - 1, 0), start + min(x, n_columns - 1)
+                if side < 0:
+                    y = min(np.int64(tops[left]), np.int64(tops[right]))
+                else:
+                    y = max(np.int64(bottoms[left]), np.int64(bottoms[right]))
+                if bottoms[left] == 0 and bottoms[right] == 0:
+                    continue
+                while n > 1:
+                    before_x, before_y = hull_x[n - 1] - hull_x[n - 2], hull_y[n - 1] - hull_y[n - 2]
+                    turn = before_x * (y - hull_y[n - 2]) - before_y * (x - hull_x[n - 2])
+                    if side * turn < 0:
+                        break
+                    n -= 1
+                hull_x[n], hull_y[n] = x, y
+                n += 1
+            for k in range(1, n):
+                twice += side * (hull_x[k] - hull_x[k - 1]) * (hull_y[k] + hull_y[k - 1])
+        result[mask] = twice / 2
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _gaps(firsts, ends, offsets, stride, n_holes):
+    """Background between two segments of one column, for the masks that have holes."""
+    gap_firsts = np.empty(len(firsts), np.int64)
+    gap_ends = np.empty(len(firsts), np.int64)
+    gap_offsets = np.zeros(len(offsets), np.int64)
+    n = 0
+    for mask in range(len(offsets) - 1):
+        next_column = 0
+        for k in range(offsets[mask] + 1, offsets[mask + 1] if n_holes[mask] else 0):
+            if ends[k - 1] > next_column:
+                next_column = (ends[k - 1] // stride + 1) * stride
+            if firsts[k] < next_column:
+                gap_firsts[n], gap_ends[n] = ends[k - 1], firsts[k]
+                n += 1
+        gap_offsets[mask + 1] = n
+    return gap_firsts[:n], gap_ends[:n], gap_offsets
+
+
+@njit(cache=True, nogil=True)
+def _closed_px(firsts, ends, offsets, stride, labels, n_regions, tops, bottoms, column_offsets, lefts):
+    """Pixels of the regions of gaps that nowhere lie beside the open background of a neighbouring column.
+
+    Background above a column's first or below its last segment reaches the image's border, and so does all beyond
+    the box.
+    """
+    result = np.zeros(len(offsets) - 1, np.int64)
+    most = n_regions.max() if len(n_regions) else 0
+    sizes = np.empty(most, np.int64)
+    is_open = np.empty(most, np.bool_)
+    for mask in range(len(result)):
+        start, n_columns = column_offsets[mask], column_offsets[mask + 1] - column_offsets[mask]
+        sizes[: n_regions[mask]] = 0
+        is_open[: n_regions[mask]] = False
+        for k in range(offsets[mask], offsets[mask + 1]):
+            x = firsts[k] // stride
+            top, bottom = firsts[k] - x * stride, ends[k] - x * stride
+            place = x - lefts[mask]
+            sizes[labels[k]] += bottom - top
+            for beside in (place - 1, place + 1):
+                outside = beside < 0 or beside >= n_columns
+                if outside or top < tops[start + beside] or bottom > bottoms[start + beside]:
+                    is_open[labels[k]] = True
+        for region in range(n_regions[mask]):
+            if not is_open[region]:
+                result[mask] += sizes[region]
     return result
