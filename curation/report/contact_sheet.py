@@ -1,0 +1,256 @@
+"""A contact sheet: pictures of a run beside the same pictures with their masks drawn over them (PNG)."""
+
+import colorsys
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image, ImageDraw, ImageFont
+
+from curation import masks
+from curation.browse import selection
+from curation.errors import ImageError, InputError, QueryError
+from curation.formats.images import read_image
+from curation.lake import Lake
+
+#: Box in px that a picture is fitted into; a cell is two of them, picture and overlay.
+PICTURE_BOX = (340, 255)
+MARGIN = 24
+CAPTION_PX = 46
+HEAD_PX = 92
+FILL_OPACITY, EDGE_OPACITY = 0.42, 0.95
+PAPER, INK, FAINT = (250, 250, 248), (24, 26, 32), (112, 116, 126)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One image of the sheet: `runs` are its masks; `gold_ious` those of them that could be compared with gold."""
+
+    file_name: str
+    uri: str
+    runs: masks.Runs
+    gold_ious: tuple[float, ...]
+
+    @property
+    def caption(self) -> str:
+        n = len(self.runs)
+        text = f"{n} mask{'' if n == 1 else 's'}"
+        if self.gold_ious:
+            text += f" · mean IoU with gold {np.mean(self.gold_ious):.2f}"
+        return text
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What was drawn. `unreadable` says which pictures could not be read, and why."""
+
+    path: Path
+    n_images: int
+    n_masks: int
+    unreadable: tuple[str, ...]
+
+
+def draw_sheet(
+    lake: Lake, out: Path, n_images: int, run_id: int | None = None, where: str | None = None
+) -> Sheet:
+    """Draw up to `n_images` images, spread evenly over the run, with their masks, and write the PNG.
+
+    `run_id` None takes the newest run that has masks; `where` is an SQL condition on masks (the columns of
+    `masks`, `mask_features` and gold). A picture that cannot be read gets an empty frame and is told of in the
+    result. Raises InputError when no image is left, QueryError on a bad condition.
+    """
+    if n_images < 1:
+        raise InputError(f"contact sheet: {n_images} images; at least 1")
+    run_id = _newest_run(lake) if run_id is None else run_id
+    selection.choose(lake, selection.Choice(run_id=run_id, where=where))
+    panels = list(_panels(lake, n_images))
+    if not panels:
+        condition = f" under --where {where!r}" if where else ""
+        raise InputError(f"contact sheet: run {run_id} has no images to show{condition}")
+    sheet, unreadable = _compose(panels, *_heading(lake, run_id, where))
+    _save(sheet, out)
+    return Sheet(out, len(panels), sum(len(p.runs) for p in panels), tuple(unreadable))
+
+
+def overlay(pixels: np.ndarray, runs: masks.Runs, size: tuple[int, int]) -> np.ndarray:
+    """The picture (H, W, 3) uint8 at `size` (width, height) with each mask as a translucent colour with an outline.
+
+    Larger masks are drawn first, so that parts stay visible on their wholes. No masks return the picture alone.
+    """
+    canvas = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
+    canvas = canvas.copy()
+    for place, i in enumerate(np.argsort(-masks.areas(runs), kind="stable")):
+        found = _scaled(runs[int(i)], size)
+        if found is None:
+            continue
+        cover, window = found
+        colour = np.array(mask_colour(place), dtype=np.float32)
+        _blend(canvas[window], colour, cover * FILL_OPACITY)
+        _blend(canvas[window], colour * 0.6 + 255 * 0.4, _edge(cover) * EDGE_OPACITY)
+    return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+
+
+def mask_colour(place: int) -> tuple[int, int, int]:
+    """A clear colour; neighbours in number are far apart in hue (golden angle)."""
+    hue = (0.58 + place * 0.6180339887) % 1.0
+    value = (1.0, 0.86, 0.94)[place % 3]
+    return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.85, value))
+
+
+def _blend(target: np.ndarray, colour: np.ndarray, opacity: np.ndarray) -> None:
+    target += (colour - target) * opacity[..., None]
+
+
+def _scaled(one: masks.Runs, size: tuple[int, int]) -> tuple[np.ndarray, tuple[slice, slice]] | None:
+    """Cover (h, w) in 0..1 of a mask at the sheet's scale, and where it lies there. None for an empty mask."""
+    x, y, w, h = (int(v) for v in masks.boxes(one)[0])
+    if w == 0 or h == 0:
+        return None
+    scale_x, scale_y = size[0] / one.width, size[1] / one.height
+    x0, x1 = int(x * scale_x), min(size[0], math.ceil((x + w) * scale_x))
+    y0, y1 = int(y * scale_y), min(size[1], math.ceil((y + h) * scale_y))
+    left, top = int(x0 / scale_x), int(y0 / scale_y)
+    right, bottom = min(one.width, math.ceil(x1 / scale_x)), min(one.height, math.ceil(y1 / scale_y))
+    crop = masks.decode(one, crop_xywh=(left, top, right - left, bottom - top))[0]
+    source = (x0 / scale_x - left, y0 / scale_y - top, x1 / scale_x - left, y1 / scale_y - top)
+    source = (source[0], source[1], min(source[2], right - left), min(source[3], bottom - top))
+    picture = Image.fromarray(crop.astype(np.uint8) * 255)
+    small = picture.resize((x1 - x0, y1 - y0), Image.Resampling.BOX, box=source)
+    return np.asarray(small, dtype=np.float32) / 255, (slice(y0, y1), slice(x0, x1))
+
+
+def _edge(cover: np.ndarray) -> np.ndarray:
+    """1 on the pixels of a mask that have a neighbour outside it, 0 elsewhere."""
+    inside = np.pad(cover >= 0.5, 1)
+    surrounded = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    return (inside[1:-1, 1:-1] & ~surrounded).astype(np.float32)
+
+
+def _newest_run(lake: Lake) -> int:
+    found = lake.con.execute("SELECT max(run_id) FROM masks").fetchone()[0]
+    if found is None:
+        raise QueryError("the lake holds no masks yet: `curation generate` or `curation import` makes some")
+    return found
+
+
+def _panels(lake: Lake, n_images: int) -> Iterator[Panel]:
+    """Up to `n_images` of the chosen images, evenly spread, each with its chosen masks."""
+    images = lake.con.execute(
+        "SELECT image_id, file_name, uri, height_px, width_px FROM chosen_images ORDER BY place, image_id"
+    ).fetchall()
+    picked = np.unique(np.linspace(0, len(images) - 1, min(n_images, len(images))).round().astype(int))
+    for image_id, file_name, uri, height_px, width_px in (images[i] for i in picked):
+        rows = lake.query(
+            """
+            SELECT masks.rle_counts, chosen.gold_iou
+            FROM chosen JOIN masks USING (run_id, mask_id)
+            WHERE chosen.image_id = $image_id
+            ORDER BY mask_id
+            """,
+            {"image_id": image_id},
+        )
+        runs = masks.parse_strings(rows["rle_counts"].combine_chunks(), height_px, width_px)
+        yield Panel(file_name, uri, runs, _numbers(rows["gold_iou"]))
+
+
+def _numbers(column: pa.ChunkedArray) -> tuple[float, ...]:
+    return tuple(column.drop_null().to_pylist())
+
+
+def _heading(lake: Lake, run_id: int, where: str | None) -> tuple[str, str]:
+    """Title and the line below it: what made the masks."""
+    kind, source, stage, cycle, model, preset, n_masks = lake.con.execute(
+        """
+        SELECT kind, source, stage, cycle, model, preset, (SELECT count(*) FROM chosen)
+        FROM runs WHERE run_id = $run_id
+        """,
+        {"run_id": run_id},
+    ).fetchone()
+    made_by = " · ".join(str(v) for v in (model, preset, stage and f"{stage} cycle {cycle}") if v)
+    line = f"{kind} of {Path(source).name or source} · {n_masks} masks" + (
+        f" · where {where}" if where else ""
+    )
+    return f"Run {run_id}" + (f" · {made_by}" if made_by else ""), line
+
+
+def _compose(panels: list[Panel], title: str, line: str) -> tuple[Image.Image, list[str]]:
+    """The sheet, and the pictures that could not be read."""
+    columns = min(len(panels), 1 if len(panels) == 1 else 2 if len(panels) < 6 else 3)
+    rows = math.ceil(len(panels) / columns)
+    box_w, box_h = PICTURE_BOX
+    cell_w, cell_h = 2 * box_w + 4, box_h + CAPTION_PX
+    width = MARGIN + columns * (cell_w + MARGIN)
+    sheet = Image.new("RGB", (width, HEAD_PX + rows * (cell_h + MARGIN) + MARGIN // 2), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    _write(pen, (MARGIN, 18), title, 30, INK, width - 2 * MARGIN)
+    _write(pen, (MARGIN, 56), line, 17, FAINT, width - 2 * MARGIN)
+    unreadable = []
+    for i, panel in enumerate(panels):
+        x = MARGIN + (i % columns) * (cell_w + MARGIN)
+        y = HEAD_PX + (i // columns) * (cell_h + MARGIN)
+        problem = _draw_panel(sheet, pen, (x, y), panel)
+        if problem:
+            unreadable.append(problem)
+    return sheet, unreadable
+
+
+def _draw_panel(
+    sheet: Image.Image, pen: ImageDraw.ImageDraw, at: tuple[int, int], panel: Panel
+) -> str | None:
+    """Picture, overlay and caption in one cell; returns why the picture could not be drawn, if so."""
+    (x, y), (box_w, box_h) = at, PICTURE_BOX
+    scale = min(box_w / panel.runs.width, box_h / panel.runs.height)
+    size = (max(1, round(panel.runs.width * scale)), max(1, round(panel.runs.height * scale)))
+    pixels, problem = _pixels(panel)
+    dx, dy = (box_w - size[0]) // 2, box_h - size[1]
+    for side, runs in enumerate((masks.Runs.empty(panel.runs.height, panel.runs.width), panel.runs)):
+        picture = Image.fromarray(overlay(pixels, runs, size))
+        # The two stand close together, so that they read as one.
+        shift = 2 * dx if side == 0 else 0
+        sheet.paste(picture, (x + side * (box_w + 4) + shift, y + dy))
+    _write(pen, (x, y + box_h + 6), panel.file_name, 16, INK, 2 * box_w)
+    _write(pen, (x, y + box_h + 26), problem or panel.caption, 14, FAINT, 2 * box_w)
+    return problem
+
+
+def _pixels(panel: Panel) -> tuple[np.ndarray, str | None]:
+    """The picture, or a grey one of its size and the reason."""
+    shape = (panel.runs.height, panel.runs.width, 3)
+    try:
+        pixels = read_image(panel.uri).pixels
+        if pixels.shape != shape:
+            raise ImageError(
+                f"{panel.uri}: {pixels.shape[1]}x{pixels.shape[0]} px; the masks are for {shape[1]}x{shape[0]} px"
+            )
+        return pixels, None
+    except ImageError as error:
+        return np.full(shape, 200, dtype=np.uint8), str(error)
+
+
+def _write(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour, width: int) -> None:
+    """One line in Pillow's own font (no system font is needed), cut to `width` px."""
+    font = ImageFont.load_default(size)
+    if pen.textlength(text, font) > width:
+        while text and pen.textlength(text + "…", font) > width:
+            text = text[:-1]
+        text += "…"
+    pen.text(at, text, fill=colour, font=font)
+
+
+def _save(sheet: Image.Image, out: Path) -> None:
+    """Write all of the PNG or nothing."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".png")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            sheet.save(file, "PNG", optimize=True)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, out)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
