@@ -1,0 +1,200 @@
+"""The FiftyOne dataset that shows a workspace: its fields, indexes and saved views."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from curation.browse import database
+from curation.browse.selection import ATTRIBUTES, FINGERPRINT
+from curation.errors import CurationError, InputError
+from curation.schemas import ARROW_TYPES
+
+if TYPE_CHECKING:
+    import fiftyone as fo
+
+MASKS = "masks"
+#: Where a dataset says which workspace it shows.
+INFO = "curation"
+#: A view of the worst masks leaves out those at or above it: SAM, section 5, reports the share above 0.90.
+GOOD_IOU = 0.9
+
+
+def prepare(name: str, workspace: Path) -> "fo.Dataset":
+    """Make or open the persistent dataset `name` of a workspace, with every field and index declared.
+
+    Raises InputError where the name is not allowed or belongs to something else.
+    """
+    fo = database.connect()
+    with database.alone():
+        if fo.dataset_exists(name):
+            dataset = fo.load_dataset(name)
+            dataset.reload()
+            _check_owner(fo, dataset, workspace)
+        else:
+            dataset = _create(fo, name, workspace)
+        _declare_fields(fo, dataset)
+        dataset.create_index("image_id", unique=True)
+        dataset.create_index(f"{MASKS}.detections.mask_id")
+    return dataset
+
+
+def open_existing(name: str) -> "fo.Dataset":
+    """The dataset `name`. Raises InputError that lists those that there are."""
+    fo = database.connect()
+    names = [row["dataset"] for row in listing().to_pylist()]
+    if not fo.dataset_exists(name):
+        there = ", ".join(names) or "none yet: make one with `curation browse sync`"
+        raise InputError(f"FiftyOne has no dataset {name!r}; there are: {there}")
+    return fo.load_dataset(name)
+
+
+def listing() -> pa.Table:
+    """The datasets that were synced from a workspace: name, workspace, images, masks, version, last sync."""
+    fo = database.connect()
+    rows = {name: [] for name in ("dataset", "workspace", "n_images", "n_masks", "lake_version", "synced_at")}
+    for name in fo.list_datasets():
+        dataset = fo.load_dataset(name)
+        facts = (dataset.info or {}).get(INFO)
+        if facts is None:
+            continue
+        values = (
+            name,
+            facts["workspace"],
+            dataset.count(),
+            dataset.count(f"{MASKS}.detections"),
+            facts.get("lake_version"),
+            facts.get("synced_at"),
+        )
+        for column, value in zip(rows.values(), values, strict=True):
+            column.append(value)
+    return pa.table(rows)
+
+
+def default_name(workspace: Path) -> str:
+    """Name of a workspace's dataset where no one gives one."""
+    return f"curation-{workspace.name}"
+
+
+def samples(dataset: "fo.Dataset") -> Iterator[dict]:
+    """What the dataset holds of the lake, sample by sample, without pixels; see `selection.compare`."""
+    mask = {"id": {"$ifNull": ["$$mask.mask_id", None]}, "fingerprint": {"$ifNull": [f"$$mask.{FINGERPRINT}", None]}}
+    held = {"$map": {"input": {"$ifNull": ["$masks.detections", []]}, "as": "mask", "in": mask}}
+    stages = [
+        {"$match": {"image_id": {"$ne": None}}},
+        {
+            "$project": {
+                "image_id": 1,
+                "fingerprint": f"${MASKS}.{FINGERPRINT}",
+                "size_bytes": {"$bsonSize": "$$ROOT"},
+                "held": held,
+            }
+        },
+    ]
+    for sample in dataset._sample_collection.aggregate(stages, allowDiskUse=True):
+        ours = [mask for mask in sample["held"] if mask["id"] is not None]
+        yield {
+            "image_id": int(sample["image_id"]),
+            "fingerprint": sample.get("fingerprint"),
+            "size_bytes": sample["size_bytes"],
+            "mask_ids": [int(mask["id"]) for mask in ours],
+            "fingerprints": [mask["fingerprint"] for mask in ours],
+        }
+
+
+def save_views(dataset: "fo.Dataset", stages: Sequence[str]) -> None:
+    """Save a view for each stage and, where there is gold, the masks that agree with it worst, worst first."""
+    from fiftyone import ViewField as F
+
+    with database.alone():
+        dataset.reload()
+        for stage in stages:
+            view = dataset.filter_labels(MASKS, F("stage") == stage)
+            _save_view(dataset, f"stage {stage.replace('_', ' ')}", view, "Masks of this stage of the data engine.")
+        if dataset.count("worst_gold_iou"):
+            bad = dataset.filter_labels(MASKS, F("gold_iou") < GOOD_IOU)
+            about = f"gold IoU below {GOOD_IOU}, worst first"
+            _save_view(dataset, "worst gold IoU", bad.sort_by("worst_gold_iou"), f"Images by their worst mask: {about}.")
+            patches = bad.to_patches(MASKS).sort_by(f"{MASKS}.gold_iou")
+            _save_view(dataset, "worst gold IoU, mask by mask", patches, f"One tile a mask: {about}.")
+
+
+def note_sync(dataset: "fo.Dataset", lake_version: int) -> None:
+    """Write into the dataset which version of the lake it shows, and when it was synced."""
+    with database.alone():
+        dataset.reload()
+        synced_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        dataset.info[INFO] |= {"lake_version": lake_version, "synced_at": synced_at}
+        dataset.save()
+
+
+def _save_view(dataset: "fo.Dataset", name: str, view: "fo.DatasetView", about: str) -> None:
+    if not dataset.has_saved_view(name):
+        dataset.save_view(name, view, description=about)
+
+
+def _create(fo: object, name: str, workspace: Path) -> "fo.Dataset":
+    try:
+        dataset = fo.Dataset(name, persistent=True)
+    except ValueError as error:
+        raise InputError(f"--dataset {name!r}: {error}") from error
+    _adopt(fo, dataset, workspace)
+    return dataset
+
+
+def _adopt(fo: object, dataset: "fo.Dataset", workspace: Path) -> None:
+    dataset.media_type = "image"
+    dataset.info = {INFO: {"workspace": str(workspace)}}
+    # Masks of one class would all have one colour; by instance, neighbours can be told apart.
+    dataset.app_config.color_scheme = fo.ColorScheme(color_by="instance")
+    dataset.save()
+
+
+def _check_owner(fo: object, dataset: "fo.Dataset", workspace: Path) -> None:
+    owner = (dataset.info or {}).get(INFO, {}).get("workspace")
+    if owner is None:
+        if not dataset.count():  # a sync that was killed while it made the dataset
+            _adopt(fo, dataset, workspace)
+            return
+        raise InputError(
+            f"FiftyOne's dataset {dataset.name!r} was not made from a workspace: give --dataset another name"
+        )
+    if owner != str(workspace):
+        raise InputError(
+            f"FiftyOne's dataset {dataset.name!r} shows the workspace {owner}, and mask ids of {workspace} would "
+            "mix with its: give --dataset another name"
+        )
+
+
+def _declare_fields(fo: object, dataset: "fo.Dataset") -> None:
+    """Declare what the documents hold, so that the App's sidebar offers it; fields there already stay."""
+    declared = set(dataset.get_field_schema(flat=True))
+    wanted = {
+        "image_id": (fo.StringField, "id of the image in the lake"),
+        "file_name": (fo.StringField, "name of the image file"),
+        "run_ids": (fo.ListField, "runs whose masks are shown", {"subfield": fo.IntField}),
+        "n_masks": (fo.IntField, "masks shown on this image"),
+        "coverage": (fo.FloatField, "share of the image under at least one mask of its newest run"),
+        "worst_gold_iou": (fo.FloatField, "lowest gold IoU of the masks shown"),
+        MASKS: (fo.EmbeddedDocumentField, "masks of the lake", {"embedded_doc_type": fo.Detections}),
+        f"{MASKS}.detections.mask_id": (fo.StringField, "id of the mask in the lake"),
+    }
+    wanted |= {f"{MASKS}.detections.{c.name}": (_field_type(fo, c.type), c.about) for c in ATTRIBUTES}
+    for path, (kind, about, *options) in wanted.items():
+        if path not in declared:
+            dataset.add_sample_field(path, kind, description=about, **(options[0] if options else {}))
+
+
+def _field_type(fo: object, type_name: str) -> type:
+    kind = ARROW_TYPES[type_name]
+    if pa.types.is_boolean(kind):
+        return fo.BooleanField
+    if pa.types.is_integer(kind):
+        return fo.IntField
+    if pa.types.is_floating(kind):
+        return fo.FloatField
+    if pa.types.is_string(kind):
+        return fo.StringField
+    raise CurationError(f"a column of type {type_name} has no field in FiftyOne")

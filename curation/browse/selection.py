@@ -1,0 +1,319 @@
+"""Which masks to browse, and which of them FiftyOne lacks: SQL over the lake, in temporary tables.
+
+`choose` fills `chosen` and `chosen_images`; `compare` takes what FiftyOne holds and counts what is to do;
+`pending` streams that, image by image, and alone reads RLE.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from curation import queries
+from curation.errors import QueryError
+from curation.lake import Lake
+from curation.schemas import TABLES, Column
+
+#: Where FiftyOne keeps what the last sync wrote, to see whether anything changed. FiftyOne does not show it.
+FINGERPRINT = "_fingerprint"
+
+_MASK_COLUMNS = (
+    "run_id",
+    "stage",
+    "cycle",
+    "stability_score",
+    "multimask_slot",
+    "area_px",
+    "is_crowd",
+    "source_mask_id",
+)
+_KEYS = ("run_id", "mask_id", "image_id", "area_px", "bbox_xywh")
+_MEASURE_COLUMNS = tuple(c.name for c in TABLES["mask_features"].columns if c.name not in _KEYS)
+_GOLD_COLUMNS = (
+    Column("gold_iou", "double", "highest IoU with a gold mask of any gold run; 0 where none overlaps"),
+    Column("gold_mask_id", "string", "that gold mask"),
+    Column("gold_run_id", "int32", "run that imported that gold mask"),
+)
+#: What a mask shows in FiftyOne besides its label, box, pixels, confidence and mask_id.
+ATTRIBUTES: tuple[Column, ...] = (
+    *(c for c in TABLES["masks"].columns if c.name in _MASK_COLUMNS),
+    *(c for c in TABLES["mask_features"].columns if c.name in _MEASURE_COLUMNS),
+    *_GOLD_COLUMNS,
+)
+#: What --where can name besides the columns of `masks`, of `mask_features` and of gold.
+_CONTEXT = "images.uri, images.file_name, runs.kind AS run_kind, runs.model, runs.preset"
+
+_BROWSABLE = f"""
+    WITH gold AS (
+        SELECT
+            mask_id,
+            max(gold_iou) AS gold_iou,
+            CAST(arg_max(best_gold_mask_id, gold_iou) AS VARCHAR) AS gold_mask_id,
+            arg_max(gold_run_id, gold_iou) AS gold_run_id
+        FROM gold_matches
+        WHERE mask_id IS NOT NULL
+        GROUP BY mask_id
+    )
+    SELECT
+        masks.* EXCLUDE (rle_counts),
+        {", ".join(f"features.{name}" for name in _MEASURE_COLUMNS)},
+        {", ".join(f"gold.{c.name}" for c in _GOLD_COLUMNS)},
+        {_CONTEXT}
+    FROM current_masks AS masks
+    LEFT JOIN mask_features AS features USING (run_id, mask_id)
+    LEFT JOIN gold ON gold.mask_id = masks.mask_id
+    LEFT JOIN images ON images.run_id = masks.run_id AND images.image_id = masks.image_id
+    LEFT JOIN runs ON runs.run_id = masks.run_id
+"""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which masks: of one run or all, that meet an SQL condition, or that a report names.
+
+    Without `where` and `report`, images that have no mask are chosen too.
+    """
+
+    run_id: int | None = None
+    where: str | None = None
+    report: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.where and self.report:
+            raise QueryError("--where and --report both choose masks: give one of them")
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.where or self.report)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a choice differs from what FiftyOne holds. `n_stale` masks are there and are not chosen."""
+
+    n_images: int
+    n_chosen: int
+    n_new: int
+    n_changed: int
+    n_stale: int
+
+
+def choose(lake: Lake, choice: Choice) -> None:
+    """Fill `chosen` (masks) and `chosen_images`. Superseded masks are never chosen.
+
+    Raises QueryError where the run, the condition or the report cannot be used.
+    """
+    _check_run(lake, choice.run_id)
+    lake.con.execute(f"CREATE OR REPLACE TEMP VIEW browsable AS {_BROWSABLE}")
+    conditions = ["true"]
+    if choice.run_id is not None:
+        conditions.append(f"run_id = {int(choice.run_id)}")
+    if choice.report:
+        conditions.append(_named_by_report(lake, choice))
+    if choice.where:
+        _check_where(lake, choice.where)
+        conditions.append(f"({choice.where}\n)")
+    lake.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM browsable WHERE {' AND '.join(conditions)}"
+    )
+    _choose_images(lake, choice)
+
+
+def compare(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> Difference:
+    """Find what is new, changed and stale against FiftyOne's `samples`.
+
+    A sample has image_id, fingerprint, size_bytes, and mask_ids and fingerprints of its masks.
+    """
+    _load_present(lake, samples)
+    attributes = ", ".join(f"chosen.{c.name}" for c in ATTRIBUTES)
+    lake.con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE todo AS
+        WITH printed AS (
+            SELECT *, left(md5(CAST(row(label, predicted_iou, bbox_xywh, {attributes}) AS VARCHAR)), 16) AS fingerprint
+            FROM chosen
+        )
+        SELECT printed.*, present.mask_id IS NULL AS is_new
+        FROM printed LEFT JOIN present USING (mask_id)
+        WHERE present.fingerprint IS DISTINCT FROM printed.fingerprint
+    """)
+    lake.con.execute("""
+        CREATE OR REPLACE TEMP TABLE todo_images AS
+        SELECT images.*, coalesce(present.size_bytes, 0) AS stored_bytes
+        FROM chosen_images AS images
+        LEFT JOIN present_images AS present USING (image_id)
+        WHERE present.fingerprint IS DISTINCT FROM images.fingerprint
+            OR images.image_id IN (SELECT image_id FROM todo)
+    """)
+    counts = lake.con.execute("""
+        SELECT
+            (SELECT count(*) FROM todo_images),
+            (SELECT count(*) FROM chosen),
+            (SELECT count(*) FROM todo WHERE is_new),
+            (SELECT count(*) FROM todo WHERE NOT is_new),
+            (SELECT count(*) FROM present ANTI JOIN chosen USING (mask_id))
+    """).fetchone()
+    return Difference(*counts)
+
+
+def pending(lake: Lake, batch_rows: int = 2_000) -> Iterator[tuple[dict, list[dict]]]:
+    """(image, its masks that are new or changed, largest first), in the order of the lake's files, streamed.
+
+    Nothing else may use `lake.con` before the last one is taken.
+    """
+    reader = lake.con.execute("""
+        SELECT
+            {'image_id': images.image_id, 'uri': images.uri, 'file_name': images.file_name,
+             'width_px': images.width_px, 'height_px': images.height_px, 'size_bytes': images.size_bytes,
+             'exif_orientation': images.exif_orientation, 'coverage': images.coverage,
+             'fingerprint': images.fingerprint, 'stored_bytes': images.stored_bytes} AS image,
+            todo.* EXCLUDE (uri, file_name),
+            masks.rle_counts
+        FROM todo_images AS images
+        LEFT JOIN todo USING (image_id)
+        LEFT JOIN masks ON masks.run_id = todo.run_id AND masks.mask_id = todo.mask_id
+        ORDER BY images.place, images.image_id, todo.area_px DESC, todo.mask_id
+    """).to_arrow_reader(batch_rows)
+    image, rows = None, []
+    for batch in reader:
+        for row in batch.to_pylist():
+            next_image = row.pop("image")
+            if image is not None and next_image["image_id"] != image["image_id"]:
+                yield image, rows
+                rows = []
+            image = next_image
+            if row["mask_id"] is not None:
+                rows.append(row)
+    if image is not None:
+        yield image, rows
+
+
+def stale(lake: Lake) -> Iterator[tuple[int, list[int]]]:
+    """(image_id, mask ids) that FiftyOne holds and that are not chosen."""
+    rows = lake.con.execute("""
+        SELECT image_id, list(mask_id ORDER BY mask_id) FROM present ANTI JOIN chosen USING (mask_id)
+        GROUP BY image_id ORDER BY image_id
+    """)
+    while found := rows.fetchmany(1_000):
+        yield from found
+
+
+def stale_images(lake: Lake) -> list[int]:
+    """Images that FiftyOne holds and that are not chosen."""
+    rows = lake.con.execute(
+        "SELECT image_id FROM present_images ANTI JOIN chosen_images USING (image_id) ORDER BY image_id"
+    )
+    return [image_id for (image_id,) in rows.fetchall()]
+
+
+def lost_images(lake: Lake) -> list[tuple[int, int]]:
+    """(run_id, image_id) of chosen masks whose image the lake does not know."""
+    return lake.con.execute("""
+        SELECT DISTINCT run_id, image_id FROM chosen ANTI JOIN chosen_images USING (image_id) ORDER BY ALL
+    """).fetchall()
+
+
+def chosen_stages(lake: Lake) -> list[str]:
+    return [stage for (stage,) in lake.con.execute("SELECT DISTINCT stage FROM chosen ORDER BY 1").fetchall()]
+
+
+def _check_run(lake: Lake, run_id: int | None) -> None:
+    known = lake.con.execute("SELECT run_id, kind FROM runs ORDER BY run_id").fetchall()
+    if run_id is None:
+        return
+    kinds = dict(known)
+    if run_id not in kinds:
+        there = ", ".join(str(number) for number in kinds) or "none"
+        raise QueryError(f"--run {run_id}: there is no such run; there are: {there}")
+    if kinds[run_id] == "gold":
+        raise QueryError(f"--run {run_id} is gold; name the run whose masks are compared with it")
+
+
+def _check_where(lake: Lake, where: str) -> None:
+    """Refuse what is not one condition, before it becomes part of a statement."""
+    sql = f"SELECT mask_id FROM browsable WHERE ({where}\n)"
+    try:
+        statements = duckdb.extract_statements(sql)
+        if len(statements) != 1:
+            raise QueryError(f"--where {where!r}: it must be one SQL condition, such as \"area_px < 400\"")
+        lake.con.execute(f"EXPLAIN {sql}")
+    except duckdb.Error as error:
+        columns = ", ".join(name for name, *_ in lake.con.execute("DESCRIBE browsable").fetchall())
+        raise QueryError(f"--where {where!r}: {error}\nColumns: {columns}") from error
+
+
+def _named_by_report(lake: Lake, choice: Choice) -> str:
+    """Run the report, keep its ids in `named`, and return the condition that picks them."""
+    report = queries.get(choice.report)
+    given = {}
+    if choice.run_id is not None and any(p.name == "run_id" for p in report.params):
+        given["run_id"] = choice.run_id
+    rows = report.run(lake, **given)
+    keys = [name for name in ("mask_id", "image_id") if name in rows.column_names]
+    if not keys:
+        raise QueryError(
+            f"--report {choice.report} names no masks: its columns are {', '.join(rows.column_names)}; "
+            "a report with mask_id or image_id does"
+        )
+    lake.con.register("named_rows", rows.select(keys[:1]))
+    lake.con.execute("CREATE OR REPLACE TEMP TABLE named AS SELECT * FROM named_rows")
+    lake.con.unregister("named_rows")
+    return f"{keys[0]} IN (SELECT {keys[0]} FROM named)"
+
+
+def _choose_images(lake: Lake, choice: Choice) -> None:
+    """The images of the chosen masks, as the newest of their runs saw them."""
+    pairs = "SELECT run_id, image_id FROM chosen"
+    if not choice.is_filtered:
+        of_run = "" if choice.run_id is None else f"AND run_id = {int(choice.run_id)}"
+        pairs += f"""
+            UNION SELECT run_id, image_id FROM images
+            WHERE run_id IN (SELECT run_id FROM runs WHERE kind <> 'gold') {of_run}
+        """
+    lake.con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE chosen_images AS
+        WITH newest AS (
+            SELECT DISTINCT ON (images.image_id) images.*, covered_share AS coverage
+            FROM images
+            SEMI JOIN ({pairs}) AS pairs USING (run_id, image_id)
+            LEFT JOIN image_coverage USING (run_id, image_id)
+            ORDER BY images.image_id, images.run_id DESC
+        )
+        SELECT
+            * EXCLUDE (run_id, image_number),
+            (CAST(run_id AS BIGINT) << 32) + image_number AS place,
+            left(md5(CAST(row(uri, file_name, width_px, height_px, sha256, coverage) AS VARCHAR)), 16) AS fingerprint
+        FROM newest
+    """)
+
+
+def _load_present(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> None:
+    """What FiftyOne holds, as `present` and `present_images`."""
+    lake.con.execute("""
+        CREATE OR REPLACE TEMP TABLE present (mask_id BIGINT, image_id BIGINT, fingerprint VARCHAR);
+        CREATE OR REPLACE TEMP TABLE present_images (image_id BIGINT, fingerprint VARCHAR, size_bytes BIGINT);
+    """)
+    held = []
+    for sample in samples:
+        held.append(sample)
+        if len(held) == 1_000:
+            _insert_present(lake.con, held)
+            held.clear()
+    _insert_present(lake.con, held)
+
+
+def _insert_present(con: duckdb.DuckDBPyConnection, samples: Sequence[Mapping]) -> None:
+    images = {
+        "image_id": pa.array([s["image_id"] for s in samples], pa.int64()),
+        "fingerprint": pa.array([s["fingerprint"] for s in samples], pa.string()),
+        "size_bytes": pa.array([s["size_bytes"] for s in samples], pa.int64()),
+    }
+    masks = {
+        "mask_id": pa.array([i for s in samples for i in s["mask_ids"]], pa.int64()),
+        "image_id": pa.array([s["image_id"] for s in samples for _ in s["mask_ids"]], pa.int64()),
+        "fingerprint": pa.array([f for s in samples for f in s["fingerprints"]], pa.string()),
+    }
+    for name, columns in (("present_images", images), ("present", masks)):
+        con.register("held_rows", pa.table(columns))
+        con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM held_rows")
+        con.unregister("held_rows")
