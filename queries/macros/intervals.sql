@@ -1,0 +1,95 @@
+/*
+Intervals that take the image as the cluster. Masks of one image resemble each other, so a figure over
+masks is a ratio of two totals over images: R = sum(y) / sum(x), where y and x are sums over one image.
+
+    ratio_sums(y, x)   aggregate over rows of one image each: all that the intervals need, as a STRUCT
+    share_interval(s)  a share (0 <= y <= x): {share, low, high, n_images, n_units, effective_n}
+    mean_interval(s)   a mean: {mean, low, high, n_images, n_units}
+
+All intervals are two-sided 95 %. Images with x = 0 say nothing and do not count. No image gives NULL
+all over; one image gives the estimate with NULL bounds, because nothing shows how much images differ.
+
+Sources: the ratio and its linearised variance, Cochran, Sampling Techniques (1977), chapter 6; the
+effective sample size of a share, Korn and Graubard, Survey Methodology 24 (1998); the score interval,
+Wilson, JASA 22 (1927); the expansion of Student's t, Abramowitz and Stegun (1964), 26.7.5.
+*/
+-- The linter takes the parameters of a macro for types.
+-- noqa: disable=CP05
+
+-- A report that has the totals already writes this STRUCT itself.
+CREATE OR REPLACE TEMP MACRO ratio_sums(y, x) AS {
+    'n_images': count(*) FILTER (WHERE x > 0),
+    'sum_y': coalesce(sum(y), 0)::DOUBLE,
+    'sum_x': coalesce(sum(x), 0)::DOUBLE,
+    'sum_yy': coalesce(sum(y::DOUBLE * y), 0),
+    'sum_xy': coalesce(sum(x::DOUBLE * y), 0),
+    'sum_xx': coalesce(sum(x::DOUBLE * x), 0)
+};
+
+-- The 97.5 % quantile: a table up to 10 degrees of freedom, beyond it an expansion (error under 1e-5).
+CREATE OR REPLACE TEMP MACRO student_t_975(df) AS coalesce(
+    [
+        12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139
+    ][df::INTEGER]::DOUBLE,
+    1.959963985 + 2.372271230 / df + 2.822501608 / df ^ 2 + 2.555852106 / df ^ 3 + 1.589534118 / df ^ 4
+);
+
+-- Sum over images of (y - r x)^2; what rounding alone could leave of it counts as 0.
+CREATE OR REPLACE TEMP MACRO residual_squares(s, r) AS CASE
+    WHEN s.sum_yy - 2 * r * s.sum_xy + r * r * s.sum_xx > 1e-12 * s.sum_yy
+        THEN s.sum_yy - 2 * r * s.sum_xy + r * r * s.sum_xx
+    ELSE 0
+END;
+
+-- What both intervals start from: the sums, the ratio r, its variance v, and the quantile t.
+CREATE OR REPLACE TEMP MACRO ratio_estimate(s) AS list_transform(
+    [{ 's': s, 'r': s.sum_y / nullif(s.sum_x, 0) }],
+    LAMBDA e: {
+        's': e.s,
+        'r': e.r,
+        'v': CASE
+            WHEN e.s.n_images > 1
+                THEN e.s.n_images / (e.s.n_images - 1) * residual_squares(e.s, e.r) / e.s.sum_x ^ 2
+        END,
+        't': CASE WHEN e.s.n_images > 1 THEN student_t_975(e.s.n_images - 1) END
+    }
+)[1];
+
+-- So many independent units would give the same variance. At most the units that there are; and where
+-- images do not differ at all (as when every mask is good) only the images count, nothing shows more.
+CREATE OR REPLACE TEMP MACRO effective_n(e) AS CASE
+    WHEN e.v > 0 THEN least(e.r * (1 - e.r) / e.v, e.s.sum_x)
+    WHEN e.v = 0 THEN e.s.n_images
+END;
+
+-- A bound of Wilson's score interval: share r out of n at the quantile t, lower (-1) or upper (1).
+CREATE OR REPLACE TEMP MACRO wilson_bound(r, n, t, side) AS CASE
+    WHEN n > 0 THEN greatest(0, least(
+        1,
+        (r + t * t / (2 * n) + side * t * sqrt(greatest(r * (1 - r), 0) / n + t * t / (4 * n * n)))
+        / (1 + t * t / n)
+    ))
+END;
+
+CREATE OR REPLACE TEMP MACRO share_interval(s) AS list_transform(
+    list_transform([ratio_estimate(s)], LAMBDA e: { 'e': e, 'n': effective_n(e) }),
+    LAMBDA p: {
+        'share': p.e.r,
+        'low': wilson_bound(p.e.r, p.n, p.e.t, -1),
+        'high': wilson_bound(p.e.r, p.n, p.e.t, 1),
+        'n_images': p.e.s.n_images,
+        'n_units': p.e.s.sum_x::BIGINT,
+        'effective_n': p.n
+    }
+)[1];
+
+CREATE OR REPLACE TEMP MACRO mean_interval(s) AS list_transform(
+    [ratio_estimate(s)],
+    LAMBDA e: {
+        'mean': e.r,
+        'low': e.r - e.t * sqrt(e.v),
+        'high': e.r + e.t * sqrt(e.v),
+        'n_images': e.s.n_images,
+        'n_units': e.s.sum_x::BIGINT
+    }
+)[1];
