@@ -1,0 +1,156 @@
+"""Measuring and matching a run in a lake: what is stored, resuming, bad input, workers."""
+
+import lakes
+import pytest
+from blobs import blobs
+
+from curation import runs, shards
+from curation.errors import LakeError
+from curation.ids import mask_id
+from curation.masks import encode
+from curation.measures import MEASURES, work
+from curation.schemas import TABLES
+
+
+class StoredBlobs:
+    """Work for `shards.run`: each image gets its row and some masks; in `gold_masks` where `is_gold`."""
+
+    def __init__(
+        self, n_masks: int, is_gold: bool = False, width_px: int = 8, damage: str | None = None
+    ) -> None:
+        self.n_masks, self.is_gold, self.width_px, self.damage = n_masks, is_gold, width_px, damage
+
+    def __call__(self, shard: shards.Shard) -> shards.Result:
+        images, masks = [], []
+        for number in range(shard.first, shard.stop):
+            image = lakes.image_row(shard.run_id, number, width_px=self.width_px)
+            images.append(image)
+            runs_ = encode(blobs(number, self.n_masks, image["height_px"], self.width_px))
+            masks += lakes.mask_rows(shard.run_id, number, image, runs_)
+        if self.damage:
+            masks[1]["rle_counts"] = self.damage
+        name = "masks"
+        if self.is_gold:
+            name = "gold_masks"
+            masks = [_gold_row(row) for row in masks]
+        tables = {"images": TABLES["images"].table(images), name: TABLES[name].table(masks)}
+        return shards.Result(tables, len(images), len(masks))
+
+
+def _gold_row(row: dict) -> dict:
+    kept = {name: value for name, value in row.items() if name in TABLES["gold_masks"].arrow.names}
+    return {**kept, "gold_mask_id": row["mask_id"], "annotator": "renderer", "is_anchored": False}
+
+
+def stored_run(lake, n_images=4, n_masks=5, kind="import", is_finished=True, name="", **changes) -> int:
+    spec = lakes.spec(kind=kind, image_set_sha256=f"{kind} {name}", n_images=n_images)
+    run_id = runs.start(lake, spec).run_id
+    blobs_ = StoredBlobs(n_masks, is_gold=kind == "gold", **changes)
+    shards.run(lake, blobs_, shards.plan(run_id, kind, n_images, per_shard=2))
+    if is_finished:
+        runs.finish(lake, run_id)
+    return run_id
+
+
+def count(lake, table: str) -> int:
+    return lake.con.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0]
+
+
+def test_every_mask_and_every_image_is_measured_once(lake):
+    run_id = stored_run(lake)
+    summary = work.measure(lake, work.measure_shards(lake, run_id))
+    assert (summary.n_images, summary.n_masks, summary.n_problems) == (4, 20, 0)
+    assert count(lake, "mask_features") == 20
+    assert count(lake, "image_coverage") == 4
+    equal = lake.con.execute(
+        "SELECT count(*) FROM masks JOIN mask_features USING (run_id, mask_id, image_id, area_px, bbox_xywh)"
+    )
+    assert equal.fetchone()[0] == 20
+    assert work.measure_shards(lake, run_id) == []
+
+
+def test_an_image_without_masks_has_coverage_alone(lake):
+    run_id = stored_run(lake, n_masks=0)
+    work.measure(lake, work.measure_shards(lake, run_id))
+    assert count(lake, "mask_features") == 0
+    assert lake.con.execute("SELECT n_masks, covered_px FROM image_coverage").fetchall() == [(0, 0)] * 4
+
+
+def test_worker_processes_write_the_same_rows(lake, monkeypatch):
+    monkeypatch.setattr(work, "IMAGES_PER_SHARD", 1)
+    one, two = stored_run(lake, n_images=2, name="one"), stored_run(lake, n_images=2, name="two")
+    work.measure(lake, work.measure_shards(lake, one))
+    work.measure(lake, work.measure_shards(lake, two), workers=2)
+    for table in MEASURES:
+        values = (
+            "* EXCLUDE (run_id, mask_id, other_mask_id)"
+            if table == "overlaps"
+            else "* EXCLUDE (run_id, mask_id)"
+        )
+        if table == "image_coverage":
+            values = "* EXCLUDE (run_id)"
+        sql = f'SELECT {values} FROM "{table}" WHERE run_id = $run_id ORDER BY ALL'
+        assert lake.query(sql, {"run_id": one}) == lake.query(sql, {"run_id": two})
+
+
+def test_of_a_run_that_still_grows_only_whole_shards_are_measured(lake, monkeypatch):
+    monkeypatch.setattr(work, "IMAGES_PER_SHARD", 3)
+    run_id = stored_run(lake, is_finished=False)
+    first = work.measure_shards(lake, run_id)
+    assert [(shard.first, shard.stop) for shard in first] == [(0, 3)]
+    work.measure(lake, first)
+    runs.finish(lake, run_id)
+    assert [(shard.first, shard.stop) for shard in work.measure_shards(lake, run_id)] == [(3, 4)]
+
+
+def test_a_stored_mask_that_is_no_rle_is_a_problem_and_the_others_are_measured(lake):
+    run_id = stored_run(lake, n_images=1, damage="~not RLE~")
+    summary = work.measure(lake, work.measure_shards(lake, run_id))
+    assert (summary.n_masks, summary.n_problems) == (4, 1)
+    measured = {row for (row,) in lake.con.execute("SELECT mask_id FROM mask_features").fetchall()}
+    assert measured == {mask_id(run_id, 0, index) for index in (0, 2, 3, 4)}
+    source, record, kind = lake.con.execute("SELECT source, record, kind FROM problems").fetchone()
+    assert (source, record, kind) == ("/images/0.jpg", f"mask {mask_id(run_id, 0, 1)}", "rle")
+
+
+def test_masks_are_matched_with_the_gold_of_the_same_image(lake):
+    run_id = stored_run(lake, n_images=4)
+    gold_run_id = stored_run(lake, n_images=2, kind="gold")
+    summary = work.match(lake, gold_run_id, work.match_shards(lake, run_id, gold_run_id))
+    assert (summary.n_images, summary.n_masks) == (2, 10)
+    rows = lake.query("FROM gold_matches").to_pylist()
+    assert len({row["image_id"] for row in rows}) == 2
+    areas = dict(lake.con.execute("SELECT mask_id, area_px FROM masks").fetchall())
+    for row in rows:
+        if row["mask_id"] is not None:  # the gold is the same blobs, so all but the empty masks are found
+            assert row["gold_iou"] == (areas[row["mask_id"]] > 0)
+    assert work.match_shards(lake, run_id, gold_run_id) == []
+
+
+def test_gold_without_masks_is_missed_and_listed_images_without_gold_match_nothing(lake):
+    with_masks, without = stored_run(lake, name="with"), stored_run(lake, n_masks=0, name="without")
+    with_gold, empty = stored_run(lake, kind="gold", name="with"), stored_run(lake, n_masks=0, kind="gold")
+    work.match(lake, with_gold, work.match_shards(lake, without, with_gold))
+    work.match(lake, empty, work.match_shards(lake, with_masks, empty))
+    sql = """
+        SELECT run_id, count(mask_id), count(gold_mask_id), count(matched_iou), max(gold_iou)
+        FROM gold_matches GROUP BY run_id ORDER BY run_id
+    """
+    assert lake.con.execute(sql).fetchall() == [(with_masks, 20, 0, 0, 0.0), (without, 0, 20, 0, None)]
+
+
+def test_gold_of_another_size_is_a_problem_of_its_image(lake):
+    run_id, gold_run_id = stored_run(lake, n_images=1), stored_run(lake, n_images=1, kind="gold", width_px=9)
+    summary = work.match(lake, gold_run_id, work.match_shards(lake, run_id, gold_run_id))
+    assert (summary.n_masks, summary.n_problems, count(lake, "gold_matches")) == (0, 1, 0)
+    (reason,) = lake.con.execute("SELECT reason FROM problems WHERE kind = 'size'").fetchone()
+    assert "9 x 6 px" in reason
+
+
+def test_runs_that_are_not_there_are_named_in_the_error(lake):
+    run_id = stored_run(lake)
+    unfinished = stored_run(lake, kind="gold", is_finished=False)
+    with pytest.raises(LakeError, match="run 99"):
+        work.measure_shards(lake, 99)
+    with pytest.raises(LakeError, match=f"gold run {unfinished}"):
+        work.match_shards(lake, run_id, unfinished)
