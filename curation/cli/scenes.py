@@ -1,4 +1,4 @@
-"""scenes: pictures whose masks are known exactly."""
+"""scenes, photographs: pictures to try things on."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +8,13 @@ import typer
 from curation.cli.output import messages
 from curation.cli.progress import progress
 from curation.errors import InputError
+from curation.generation.photographs import PHOTOGRAPHS, write_photographs
 from curation.generation.scenes import DEFAULT_SIZE, write_scenes
 
 
 def register(app: typer.Typer) -> None:
     app.command()(scenes)
+    app.command()(photographs)
 
 
 def scenes(
@@ -32,6 +34,14 @@ def scenes(
     messages.print(
         f"Next: curation import sa1b {out} --as-gold --annotator scenes --from-scratch", style="dim"
     )
+
+
+def photographs(out: Annotated[Path, typer.Argument(help="Folder for the photographs.")]) -> None:
+    """Write out the photographs that scikit-image and scikit-learn carry."""
+    with progress(len(PHOTOGRAPHS), unit="photographs", about="photographs") as bar:
+        n_written = write_photographs(out, on_done=lambda name: bar.advance(1, name))
+    there = f", {len(PHOTOGRAPHS) - n_written} were there" if n_written < len(PHOTOGRAPHS) else ""
+    messages.print(f"{out}: {n_written} photographs written{there}")
 
 
 def _size(text: str) -> tuple[int, int]:
