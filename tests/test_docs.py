@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from curation import queries, schemas
 from curation.cli import app
@@ -33,18 +33,18 @@ def typed(program: str) -> list[str]:
     return sorted({line for line in lines if re.match(rf"{program} [a-z]", line)})
 
 
-def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
+def resolve(words: list[str]) -> tuple[TyperCommand, list[str]]:
     """The command that the words call, and the words left for it."""
     command, rest = COMMANDS, words
-    while isinstance(command, click.Group) and rest:
+    while isinstance(command, TyperGroup) and rest:
         called = command.commands.get(rest[0])
         assert called is not None, f"there is no command `{rest[0]}` among {sorted(command.commands)}"
         command, rest = called, rest[1:]
     return command, rest
 
 
-def leaves(command: click.Command, path: str = "curation") -> Iterator[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
+def leaves(command: TyperCommand, path: str = "curation") -> Iterator[tuple[str, TyperCommand]]:
+    if isinstance(command, TyperGroup):
         for name, child in command.commands.items():
             yield from leaves(child, f"{path} {name}")
     else:
@@ -68,7 +68,9 @@ def test_target_in_readme_exists(line: str) -> None:
 
 def test_extras_in_readme_exist() -> None:
     table = re.search(
-        r"^\[project.optional-dependencies\]\n(.*?)^\[project", (ROOT / "pyproject.toml").read_text(), re.S | re.M
+        r"^\[project.optional-dependencies\]\n(.*?)^\[project",
+        (ROOT / "pyproject.toml").read_text(),
+        re.S | re.M,
     )
     known = set(re.findall(r"^([a-z0-9]+) = \[", table[1], re.MULTILINE))
     named = {extra for group in re.findall(r"curation\[([a-z0-9,]+)\]", README) for extra in group.split(",")}
@@ -83,12 +85,12 @@ def test_links_in_readme_lead_somewhere() -> None:
 
 
 @pytest.mark.parametrize(("path", "command"), list(leaves(COMMANDS)))
-def test_command_explains_itself(path: str, command: click.Command) -> None:
+def test_command_explains_itself(path: str, command: TyperCommand) -> None:
     assert command.help, f"{path} has no docstring"
     silent = [
         parameter.name
         for parameter in command.params
-        if isinstance(parameter, click.Option) and not parameter.help
+        if isinstance(parameter, TyperOption) and not parameter.help
     ]
     assert silent == [], f"options of {path} without help"
 
@@ -98,4 +100,5 @@ def test_command_explains_itself(path: str, command: click.Command) -> None:
 )
 def test_generated_page_is_current(folder: str, render) -> None:
     page = files(folder) / "README.md"
-    assert page.exists() and page.read_text() == render(), "run `make pages`"
+    assert page.exists()
+    assert page.read_text() == render(), "run `make pages`"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from test_layers import OWNERS, is_within
 
 ROOT = Path(__file__).parents[1]
 OPTIONAL = ("torch", "onnxruntime", "fiftyone", "streamlit", "ray", "cv2", "skimage", "s3fs")
@@ -98,9 +99,26 @@ def test_core_runs_without_optional_packages(core_python: Path, tmp_path: Path) 
     assert "init" in run(curation, "--help")
     run(curation, "init", tmp_path / "lake")
     counted = run(
-        curation, "sql", "SELECT count(*) AS n FROM masks", "-f", "csv", CURATION_WORKSPACE=str(tmp_path / "lake")
+        curation,
+        "sql",
+        "SELECT count(*) AS n FROM masks",
+        "-f",
+        "csv",
+        CURATION_WORKSPACE=str(tmp_path / "lake"),
     )
     assert counted.split() == ['"n"', "0"]
+
+
+def test_core_imports_every_module_but_the_owners_of_optional_packages(core_python: Path) -> None:
+    script = (
+        "import importlib, pkgutil, curation\n"
+        "for found in pkgutil.walk_packages(curation.__path__, 'curation.'):\n"
+        "    try: importlib.import_module(found.name)\n"
+        "    except ModuleNotFoundError as error: print(found.name, error.name.split('.')[0])"
+    )
+    lines = run(core_python, "-I", "-c", script).splitlines()
+    strangers = [line for line in lines if not is_within(line.split()[0], OWNERS.get(line.split()[1], ()))]
+    assert strangers == [], "module and the package it misses"
 
 
 def test_every_report_runs_in_the_core(core_python: Path, tmp_path: Path) -> None:
