@@ -62,14 +62,18 @@ CREATE OR REPLACE TEMP MACRO effective_n(e) AS CASE
     WHEN e.v = 0 THEN e.s.n_images
 END;
 
--- A bound of Wilson's score interval: share r out of n at the quantile t, lower (-1) or upper (1).
-CREATE OR REPLACE TEMP MACRO wilson_bound(r, n, t, side) AS CASE
-    WHEN n > 0 THEN greatest(0, least(
-        1,
-        (r + t * t / (2 * n) + side * t * sqrt(greatest(r * (1 - r), 0) / n + t * t / (4 * n * n)))
-        / (1 + t * t / n)
-    ))
+-- `greatest` and `least` alone would turn NULL into a bound.
+CREATE OR REPLACE TEMP MACRO clamp(value, low, high) AS CASE
+    WHEN value IS NOT NULL THEN greatest(low, least(high, value))
 END;
+
+-- A bound of Wilson's score interval: share r out of n at the quantile t, lower (-1) or upper (1).
+CREATE OR REPLACE TEMP MACRO wilson_bound(r, n, t, side) AS clamp(
+    (r + t * t / (2 * n) + side * t * sqrt(greatest(r * (1 - r), 0) / n + t * t / (4 * n * n)))
+    / (1 + t * t / n),
+    0,
+    1
+);
 
 CREATE OR REPLACE TEMP MACRO share_interval(s) AS list_transform(
     list_transform([ratio_estimate(s)], LAMBDA e: { 'e': e, 'n': effective_n(e) }),
