@@ -99,29 +99,41 @@ class Canvas:
 
     def _throw_shadow(self, thing: Thing, placed: list[Layered]) -> None:
         """Darken what is painted so far, on the side away from the light or on the ground below the thing."""
-        shade = np.zeros(self.labels.shape, np.float32)
-        for one in placed:
-            np.maximum(shade[one.window], one.covered, out=shade[one.window])
-        rows, columns = np.nonzero(shade.any(axis=1))[0], np.nonzero(shade.any(axis=0))[0]
-        if not len(rows):
-            return
-        width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+        extent = _extent([one.window for one in placed])
         if thing.shadow == "ground":
-            shade = self._ground_shade(columns[0], width, rows[-1])
+            shades, soft_px, reach_px = (
+                self._on_ground(extent),
+                0.03 * (extent[1].stop - extent[1].start),
+                0.0,
+            )
         else:
-            reach = 0.06 * min(width, height) + 1.5
-            shade = _shifted(blur(shade, reach * 0.6), self.stage.light, reach)
-        self.rgb *= (1.0 - 0.5 * self.stage.light.strength * shade)[..., None]
-
-    def _ground_shade(self, left: int, width: int, bottom: int) -> np.ndarray:
-        lean = -0.18 * width * self.stage.light.towards[0]
-        found = coverage(
-            ellipse(left + width / 2 + lean, bottom, width * 0.55, max(2.0, width * 0.09)), *self.labels.shape
+            shades = [(one.covered, one.window) for one in placed]
+            reach_px = 0.06 * min(side.stop - side.start for side in extent) + 1.5
+            soft_px = 0.6 * reach_px
+        if not shades:
+            return
+        soft_px = max(1.0, soft_px)
+        rows, columns = _padded(
+            _extent([window for _, window in shades]), 3 * soft_px + reach_px, self.labels.shape
         )
-        shade = np.zeros(self.labels.shape, np.float32)
-        if found is not None:
-            shade[found[1]] = found[0]
-        return blur(shade, max(1.0, width * 0.03))
+        shade = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        for covered, (down, across) in shades:
+            target = shade[
+                down.start - rows.start : down.stop - rows.start,
+                across.start - columns.start : across.stop - columns.start,
+            ]
+            np.maximum(target, covered, out=target)
+        shade = _shifted(blur(shade, soft_px), self.stage.light, reach_px)
+        self.rgb[rows, columns] *= (1.0 - 0.5 * self.stage.light.strength * shade)[..., None]
+
+    def _on_ground(self, extent: Window) -> list[tuple[np.ndarray, Window]]:
+        """The flat ellipse that a thing of that extent shades on the ground."""
+        rows, columns = extent
+        width = columns.stop - columns.start
+        lean = -0.18 * width * self.stage.light.towards[0]
+        flat = ellipse(columns.start + width / 2 + lean, rows.stop - 1, width * 0.55, max(2.0, width * 0.09))
+        found = coverage(flat, *self.labels.shape)
+        return [] if found is None else [found]
 
     def gold(self) -> tuple[list[Named], masks.Runs]:
         """Everything named that still shows, and its visible pixels. A part that shows just as its whole is left out."""
@@ -134,6 +146,21 @@ class Canvas:
             if px >= MIN_VISIBLE_PX and (n.is_whole or px < visible_px[n.whole])
         ]
         return kept, _encode(self.labels, kept)
+
+
+def _extent(windows: list[Window]) -> Window:
+    """The smallest window that holds all of them."""
+    rows, columns = zip(*windows, strict=True)
+    return tuple(slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in (rows, columns))
+
+
+def _padded(window: Window, px: float, shape: tuple[int, int]) -> Window:
+    """The window with a margin, cut at the frame of that shape."""
+    margin = int(px) + 1
+    return tuple(
+        slice(max(side.start - margin, 0), min(side.stop + margin, length))
+        for side, length in zip(window, shape, strict=True)
+    )
 
 
 def _shifted(shade: np.ndarray, light: Light, reach: float) -> np.ndarray:

@@ -52,11 +52,13 @@ def person(stage: Stage, x: float, y: float, s: float) -> Thing:
     )
     hair = Shape(ellipse(x, y - r * 0.2, r * 0.92, r * stage.uniform(0.85, 1.1)), hair_paint, "hair")
     neck = Shape(box(x - r * 0.3, y + r * 0.6, r * 0.6, r * 0.7), stage.plain(darker(skin, 0.15)), "neck")
+    foot = max(y + r * 3.1, stage.height + 2.0)
     chest = polygon(
         np.concatenate(
             [
                 curve((x - r * 1.2, y + r * 3), (x - r * 1.35, y + r * 0.95), (x, y + r * 1.05)),
                 curve((x, y + r * 1.05), (x + r * 1.35, y + r * 0.95), (x + r * 1.2, y + r * 3)),
+                [(x + r * 1.2, foot), (x - r * 1.2, foot)],
             ]
         )
     )
