@@ -68,7 +68,7 @@ SELECT
     figures.bare.low AS no_mask_image_share_low,
     figures.bare.high AS no_mask_image_share_high,
     figures.stacked.mean AS mean_depth,
-    figures.stacked.low AS mean_depth_low,
+    clamp(figures.stacked.low, 0, figures.stacked.mean) AS mean_depth_low,
     figures.stacked.high AS mean_depth_high,
     figures.n_images,
     figures.n_masks,

@@ -95,7 +95,7 @@ SELECT
     of_all.low AS candidate_share_low,
     of_all.high AS candidate_share_high,
     of_image.mean AS candidates_per_image,
-    of_image.low AS candidates_per_image_low,
+    clamp(of_image.low, 0, of_image.mean) AS candidates_per_image_low,
     of_image.high AS candidates_per_image_high,
     of_all.n_images,
     of_all.n_units AS n_all_candidates,

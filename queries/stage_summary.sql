@@ -78,7 +78,7 @@ SELECT
     coalesce(figures.n_masks, 0) AS n_masks,
     coalesce(problems_of_run.n_problems, 0) AS n_problems,
     figures.masks_per_image.mean AS masks_per_image,
-    figures.masks_per_image.low AS masks_per_image_low,
+    clamp(figures.masks_per_image.low, 0, figures.masks_per_image.mean) AS masks_per_image_low,
     figures.masks_per_image.high AS masks_per_image_high,
     figures.predicted_iou.mean AS mean_predicted_iou,
     figures.predicted_iou.low AS mean_predicted_iou_low,
