@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ def connect() -> ModuleType:
     MissingExtraError where FiftyOne or mongod is not installed, CurationError where MongoDB does not answer.
     """
     _do_not_track()
+    # Rows go to stdout, where a message of FiftyOne would spoil them.
+    os.environ.setdefault("FIFTYONE_LOGGING_DESTINATION", "stderr")
     try:
         import fiftyone
         import fiftyone.core.odm
@@ -29,7 +32,7 @@ def connect() -> ModuleType:
         from fiftyone.core.service import ServiceExecutableNotFound, ServiceListenTimeout
     except ImportError as error:
         raise MissingExtraError("Browsing masks", "browse", error.name or "fiftyone") from error
-    with alone():
+    with alone(), _without_notices():
         try:
             fiftyone.core.odm.get_db_conn()
         except (FiftyOneConfigError, ServiceExecutableNotFound) as error:
@@ -54,6 +57,18 @@ def alone() -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Keep FiftyOne from telling, at every start, that the MongoDB it brought is getting old."""
+    logger = logging.getLogger("fiftyone.core.odm.database")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _do_not_track() -> None:

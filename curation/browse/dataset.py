@@ -126,7 +126,8 @@ def note_sync(dataset: "fo.Dataset", lake_version: int) -> None:
     with database.alone():
         dataset.reload()
         synced_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        dataset.info[INFO] |= {"lake_version": lake_version, "synced_at": synced_at}
+        facts = {**dataset.info[INFO], "lake_version": lake_version, "synced_at": synced_at}
+        dataset.info = {**dataset.info, INFO: facts}
         dataset.save()
 
 
