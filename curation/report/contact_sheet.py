@@ -4,15 +4,13 @@ import colorsys
 import math
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFont
 
-from curation import masks
+from curation import ids, masks
 from curation.browse import selection
 from curation.errors import ImageError, InputError, QueryError
 from curation.formats.images import read_image
@@ -67,11 +65,15 @@ def draw_sheet(
     if n_images < 1:
         raise InputError(f"contact sheet: {n_images} images; at least 1")
     run_id = _newest_run(lake) if run_id is None else run_id
-    selection.choose(lake, selection.Choice(run_id=run_id, where=where))
-    panels = list(_panels(lake, n_images))
-    if not panels:
+    if where:
+        selection.choose(lake, selection.Choice(run_id=run_id, where=where))
+    picked = _pick_images(lake, run_id, n_images, only_chosen=bool(where))
+    if not where:
+        selection.choose(lake, selection.Choice(run_id=run_id, where=_mask_ids_of(run_id, picked)))
+    if not picked:
         condition = f" under --where {where!r}" if where else ""
         raise InputError(f"contact sheet: run {run_id} has no images to show{condition}")
+    panels = [_panel(lake, run_id, image) for image in picked]
     sheet, unreadable = _compose(panels, *_heading(lake, run_id, where))
     _save(sheet, out)
     return Sheet(out, len(panels), sum(len(p.runs) for p in panels), tuple(unreadable))
@@ -138,41 +140,57 @@ def _newest_run(lake: Lake) -> int:
     return found
 
 
-def _panels(lake: Lake, n_images: int) -> Iterator[Panel]:
-    """Up to `n_images` of the chosen images, evenly spread, each with its chosen masks."""
-    images = lake.con.execute(
-        "SELECT image_id, file_name, uri, height_px, width_px FROM chosen_images ORDER BY place, image_id"
-    ).fetchall()
-    picked = np.unique(np.linspace(0, len(images) - 1, min(n_images, len(images))).round().astype(int))
-    for image_id, file_name, uri, height_px, width_px in (images[i] for i in picked):
-        rows = lake.query(
-            """
-            SELECT masks.rle_counts, chosen.gold_iou
-            FROM chosen JOIN masks USING (run_id, mask_id)
-            WHERE chosen.image_id = $image_id
-            ORDER BY mask_id
-            """,
-            {"image_id": image_id},
-        )
-        runs = masks.parse_strings(rows["rle_counts"].combine_chunks(), height_px, width_px)
-        yield Panel(file_name, uri, runs, _numbers(rows["gold_iou"]))
+def _pick_images(lake: Lake, run_id: int, n_images: int, only_chosen: bool) -> list[dict]:
+    """Up to `n_images` rows of `images`, evenly spread over the run, or over those that have chosen masks."""
+    condition = "run_id = $run_id"
+    if only_chosen:
+        condition += " AND image_id IN (SELECT image_id FROM chosen)"
+    count = f"SELECT count(*) FROM images WHERE {condition}"
+    n_there = lake.con.execute(count, {"run_id": run_id}).fetchone()[0]
+    places = np.linspace(0, max(n_there - 1, 0), min(n_images, n_there)).round().astype(int).tolist()
+    return lake.query(
+        f"""
+        SELECT image_number, file_name, uri, height_px, width_px
+        FROM images WHERE {condition}
+        QUALIFY list_contains($places, row_number() OVER (ORDER BY image_number) - 1)
+        ORDER BY image_number
+        """,
+        {"run_id": run_id, "places": places},
+    ).to_pylist()
 
 
-def _numbers(column: pa.ChunkedArray) -> tuple[float, ...]:
-    return tuple(column.drop_null().to_pylist())
+def _mask_ids_of(run_id: int, images: list[dict]) -> str:
+    """A condition that holds for the masks of these images. Masks lie sorted by id, so little is read."""
+    ranges = (ids.mask_id_range(run_id, image["image_number"], image["image_number"] + 1) for image in images)
+    return " OR ".join(f"mask_id >= {first} AND mask_id < {stop}" for first, stop in ranges) or "false"
+
+
+def _panel(lake: Lake, run_id: int, image: dict) -> Panel:
+    """The image with its chosen masks."""
+    rows = lake.query(
+        f"""
+        SELECT masks.rle_counts, chosen.gold_iou
+        FROM chosen JOIN masks USING (run_id, mask_id)
+        WHERE run_id = {int(run_id)} AND {_mask_ids_of(run_id, [image])}
+        ORDER BY mask_id
+        """
+    )
+    runs = masks.parse_strings(rows["rle_counts"].combine_chunks(), image["height_px"], image["width_px"])
+    return Panel(image["file_name"], image["uri"], runs, tuple(rows["gold_iou"].drop_null().to_pylist()))
 
 
 def _heading(lake: Lake, run_id: int, where: str | None) -> tuple[str, str]:
     """Title and the line below it: what made the masks."""
+    counted = "chosen" if where else "current_masks WHERE run_id = $run_id"
     kind, source, stage, cycle, model, preset, n_masks = lake.con.execute(
-        """
-        SELECT kind, source, stage, cycle, model, preset, (SELECT count(*) FROM chosen)
+        f"""
+        SELECT kind, source, stage, cycle, model, preset, (SELECT count(*) FROM {counted})
         FROM runs WHERE run_id = $run_id
         """,
         {"run_id": run_id},
     ).fetchone()
     made_by = " · ".join(str(v) for v in (model, preset, stage and f"{stage} cycle {cycle}") if v)
-    line = f"{kind} of {Path(source).name or source} · {n_masks} masks" + (
+    line = f"{kind} of {Path(source).name or source} · {n_masks:,} masks" + (
         f" · where {where}" if where else ""
     )
     return f"Run {run_id}" + (f" · {made_by}" if made_by else ""), line
