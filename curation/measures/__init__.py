@@ -1,7 +1,8 @@
 """Numbers computed from one image's masks alone: pure functions, no files, clock or engine.
 
 `MEASURES` is what `curation measure` computes, by the table that it fills; a new measure is one entry here
-and one file in data_schemas/. Matching gold takes a second set of masks: `match_gold`.
+and one file in data_schemas/. The rows follow the table's schema; its bounds and key are checked when a shard
+is written. Matching gold takes a second set of masks: `match_gold`.
 """
 
 from collections.abc import Callable, Mapping

@@ -12,7 +12,7 @@ def coverage(image: ImageMasks) -> pa.Table:
     covered = union(image.runs)
     covered_px = int(areas(covered)[0])
     largest_uncovered_px, largest_uncovered_bbox_xywh = largest_region(complement(covered))
-    return TABLES["image_coverage"].table(
+    return pa.Table.from_pylist(
         [
             {
                 "run_id": image.run_id,
@@ -24,5 +24,6 @@ def coverage(image: ImageMasks) -> pa.Table:
                 "largest_uncovered_bbox_xywh": list(largest_uncovered_bbox_xywh),
                 "mean_depth": int(areas(image.runs).sum()) / covered_px if covered_px else 0.0,
             }
-        ]
+        ],
+        TABLES["image_coverage"].arrow,
     )

@@ -18,7 +18,7 @@ def features(image: ImageMasks) -> pa.Table:
     image_share = area_px / (image.width_px * image.height_px)
     shapes = shape(image.runs)
     bbox_xywh = boxes(image.runs)
-    return TABLES["mask_features"].table(
+    return pa.table(
         {
             "run_id": np.full(len(image), image.run_id),
             "mask_id": image.mask_ids,
@@ -30,7 +30,8 @@ def features(image: ImageMasks) -> pa.Table:
             **_border_touches(bbox_xywh, image.width_px, image.height_px),
             **shapes,
             "solidity": _solidity(area_px, shapes["hull_area_px"]),
-        }
+        },
+        TABLES["mask_features"].arrow,
     )
 
 

@@ -29,7 +29,7 @@ def match_gold(image: ImageMasks, gold: ImageMasks) -> pa.Table:
     masks = _rows_of_masks(image, gold, ious, partners)
     misses = _rows_of_misses(gold, ious, partners)
     keys = {"run_id": image.run_id, "gold_run_id": gold.run_id, "image_id": image.image_id}
-    return TABLES["gold_matches"].table([{**keys, **row} for row in masks + misses])
+    return pa.Table.from_pylist([{**keys, **row} for row in masks + misses], TABLES["gold_matches"].arrow)
 
 
 def one_to_one(ious: np.ndarray) -> np.ndarray:

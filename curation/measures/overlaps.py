@@ -17,7 +17,7 @@ def overlaps(image: ImageMasks) -> pa.Table:
     first, second = np.nonzero(shared_px)
     intersection_px = shared_px[first, second]
     area_px = areas(image.runs)
-    return TABLES["overlaps"].table(
+    return pa.table(
         {
             "run_id": np.full(len(first), image.run_id),
             "image_id": np.full(len(first), image.image_id),
@@ -27,5 +27,6 @@ def overlaps(image: ImageMasks) -> pa.Table:
             "iou": intersection_px / (area_px[first] + area_px[second] - intersection_px),
             "mask_share": intersection_px / area_px[first],
             "other_share": intersection_px / area_px[second],
-        }
+        },
+        TABLES["overlaps"].arrow,
     )

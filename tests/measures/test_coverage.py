@@ -5,12 +5,13 @@ from hypothesis import given, settings
 from scipy import ndimage
 
 from curation.measures import coverage
+from curation.schemas import TABLES
 
 
 @settings(max_examples=80, deadline=None)
 @given(random_masks)
 def test_coverage_equals_the_dense_definition(masks):
-    (row,) = coverage(image_masks(masks)).to_pylist()
+    (row,) = TABLES["image_coverage"].check(coverage(image_masks(masks))).to_pylist()
     covered = masks.any(axis=0)
     labels, _ = ndimage.label(~covered)
     sizes = np.bincount(labels.ravel())[1:]

@@ -11,6 +11,7 @@ from pycocotools import mask as coco
 from curation.errors import InputError
 from curation.measures import match_gold
 from curation.measures.gold import NO_PARTNER, one_to_one
+from curation.schemas import TABLES
 
 IOUS = hnp.arrays(
     np.float64,
@@ -52,7 +53,7 @@ def test_rows_agree_with_pycocotools_and_name_every_mask_and_gold_mask(seed, n_m
     index_of = {int(i): k for k, i in enumerate(image.mask_ids)}
     gold_index_of = {int(i): k for k, i in enumerate(gold.mask_ids)}
 
-    rows = match_gold(image, gold).to_pylist()
+    rows = TABLES["gold_matches"].check(match_gold(image, gold)).to_pylist()
     assert [row["mask_id"] for row in rows if row["mask_id"] is not None] == image.mask_ids.tolist()
     assert (
         sorted(row["gold_mask_id"] for row in rows if row["gold_mask_id"] is not None)

@@ -19,7 +19,7 @@ def test_every_pair_that_shares_pixels_is_a_row_and_its_iou_equals_pycocotools(m
         for b in range(a + 1, len(masks))
         if (masks[a] & masks[b]).any()
     }
-    found = overlaps(image).to_pylist()
+    found = TABLES["overlaps"].check(overlaps(image)).to_pylist()
     assert {
         (row["mask_id"], row["other_mask_id"]): (row["intersection_px"], row["iou"]) for row in found
     } == wanted
