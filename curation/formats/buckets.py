@@ -19,8 +19,8 @@ def is_bucket_uri(uri: str) -> bool:
     return uri.startswith(SCHEME)
 
 
-def objects(source: str) -> Iterator[tuple[str, str, int]]:
-    """(uri, name below the prefix, size in bytes) of every object, in the order of their keys.
+def objects(source: str) -> Iterator[tuple[str, int]]:
+    """(uri, size in bytes) of every object, in the order of their keys.
 
     A prefix is a folder: s3://bucket/photos does not take photos2/. "*", "?" and "**" work as in a shell.
     """
@@ -30,12 +30,12 @@ def objects(source: str) -> Iterator[tuple[str, str, int]]:
     pattern = None
     if re.search(r"[*?]", prefix):
         pattern, prefix = _pattern(prefix), re.split(r"[*?]", prefix, maxsplit=1)[0]
-    fixed = prefix.rpartition("/")[0] + "/" if pattern else prefix.rstrip("/") + "/"
-    for page in _pages(source, bucket, prefix if pattern else fixed.lstrip("/")):
+    folder = prefix if pattern else f"{prefix.rstrip('/')}/".lstrip("/")
+    for page in _pages(source, bucket, folder):
         for item in page.get("Contents", []):
             key = item["Key"]
             if not key.endswith("/") and (pattern is None or pattern.fullmatch(key)):
-                yield f"{SCHEME}{bucket}/{key}", key.removeprefix(fixed), item["Size"]
+                yield f"{SCHEME}{bucket}/{key}", item["Size"]
     if not pattern:
         yield from _single(source, bucket, prefix)
 
@@ -70,7 +70,7 @@ def _pages(source: str, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         token = {"ContinuationToken": page["NextContinuationToken"]}
 
 
-def _single(source: str, bucket: str, key: str) -> Iterator[tuple[str, str, int]]:
+def _single(source: str, bucket: str, key: str) -> Iterator[tuple[str, int]]:
     """The object that the source itself names, if there is one."""
     if not key or key.endswith("/"):
         return
@@ -80,7 +80,7 @@ def _single(source: str, bucket: str, key: str) -> Iterator[tuple[str, str, int]
         return
     except _outages() as error:
         raise _unanswered(source, error) from error
-    yield f"{SCHEME}{bucket}/{key}", key.rpartition("/")[2], head["ContentLength"]
+    yield f"{SCHEME}{bucket}/{key}", head["ContentLength"]
 
 
 def _pattern(glob: str) -> re.Pattern[str]:

@@ -11,7 +11,7 @@ from curation.formats.plan import Item
 def item(uri: str) -> Item:
     """An item for a URI that comes from no plan."""
     uri = listing.canonical_uri(uri)
-    return Item(0, uri, listing.Entry(uri, uri, None).file_name)
+    return Item(0, uri, listing.Entry(uri, None).file_name)
 
 
 def read_bytes(item: Item, max_bytes: int) -> bytes:

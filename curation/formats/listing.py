@@ -7,7 +7,6 @@ tar's absolute path, "!" and the member's name. Symbolic links are followed and 
 
 import glob
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +22,12 @@ LIST_BATCH_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of a source.
+    """One file of a source. `offset` is its first byte in a tar, `fault` why it cannot be read, if so.
 
-    `name` is its URI relative to the source, so that moving a folder keeps a plan's hash. `offset` is the
-    first byte in the tar. `fault` says why the file cannot be read; it becomes a problem, not an absence.
+    A file with a fault stays listed: it becomes a problem, not an absence.
     """
 
     uri: str
-    name: str
     size_bytes: int | None
     offset: int | None = None
     fault: str | None = None
@@ -87,7 +84,7 @@ def _in_file(path: Path, suffixes: frozenset[str]) -> Iterator[Entry]:
     if suffix == ".parquet":
         return _in_parquet_list(path)
     if suffix in suffixes:
-        return iter([Entry(str(path), path.name, path.stat().st_size)])
+        return iter([Entry(str(path), path.stat().st_size)])
     allowed = ", ".join(sorted(suffixes))
     raise InputError(
         f"{path}: files ending in {suffix or 'nothing'} are not read; allowed: .txt, .parquet, .tar, {allowed}"
@@ -99,8 +96,7 @@ def _in_folder(root: Path, suffixes: frozenset[str]) -> Iterator[Entry]:
         folders[:] = [name for name in folders if not name.startswith(".") and not _is_loop(folder, name)]
         for name in names:
             if has_suffix(name, suffixes):
-                path = os.path.join(folder, name)
-                yield _local(path, Path(os.path.relpath(path, root)).as_posix())
+                yield _local(os.path.join(folder, name))
 
 
 def _raise_unlisted(error: OSError) -> None:
@@ -119,27 +115,26 @@ def _is_loop(folder: str, name: str) -> bool:
 
 
 def _in_glob(pattern: str, suffixes: frozenset[str]) -> Iterator[Entry]:
-    fixed = os.path.dirname(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
     for path in glob.iglob(pattern, recursive=True):
         if has_suffix(path, suffixes) and os.path.isfile(path):
-            yield _local(path, Path(os.path.relpath(path, fixed)).as_posix())
+            yield _local(path)
 
 
 def _in_tar(path: Path, suffixes: frozenset[str]) -> Iterator[Entry]:
     for member in tars.members(str(path)):
         if not member.name:
-            yield Entry(str(path), path.name, None, fault=member.fault)
+            yield Entry(str(path), None, fault=member.fault)
         elif has_suffix(member.name, suffixes):
             name, fault = _readable(member.name, member.fault)
-            yield Entry(f"{path}!{name}", name, member.size_bytes, member.offset, fault)
+            yield Entry(f"{path}!{name}", member.size_bytes, member.offset, fault)
 
 
 def _in_bucket(source: str, suffixes: frozenset[str]) -> Iterator[Entry]:
     if source.lower().endswith((".tar", ".txt", ".lst", ".parquet")):
         raise InputError(f"{source}: tars and lists are read from a local disk; copy it there first")
-    for uri, name, size_bytes in buckets.objects(source):
-        if has_suffix(name, suffixes):
-            yield Entry(uri, name, size_bytes)
+    for uri, size_bytes in buckets.objects(source):
+        if has_suffix(uri, suffixes):
+            yield Entry(uri, size_bytes)
 
 
 def _in_text_list(path: Path) -> Iterator[Entry]:
@@ -180,26 +175,22 @@ def _uri_column(path: Path, schema: pa.Schema) -> str:
 
 def _listed(list_path: Path, text: str, size_bytes: int | None) -> Entry:
     """A line of a list; relative paths start at the list's folder. A missing file stays in, without size."""
-    if buckets.is_bucket_uri(text):
-        return Entry(text, text, size_bytes)
     if "://" in text and not text.startswith("file://"):
-        return Entry(
-            text,
-            text,
-            size_bytes,
-            fault="only s3:// and local paths are read; copy the file to one of them first",
-        )
+        is_read = buckets.is_bucket_uri(text)
+        fault = None if is_read else "only s3:// and local paths are read; copy the file to one of them first"
+        uri, fault = _readable(text, fault)
+        return Entry(uri, size_bytes, fault=fault)
     local = text.removeprefix("file://")
-    return _local(canonical_uri(os.path.join(list_path.parent, os.path.expanduser(local))), text)
+    return _local(canonical_uri(os.path.join(list_path.parent, os.path.expanduser(local))))
 
 
-def _local(path: str, name: str) -> Entry:
+def _local(path: str) -> Entry:
     try:
         size_bytes = os.stat(path).st_size
     except (OSError, ValueError):  # reading it will tell what is wrong; ValueError: a NUL in the name
         size_bytes = None
     uri, fault = _readable(path, None)
-    return Entry(uri, _readable(name, None)[0], size_bytes, fault=fault)
+    return Entry(uri, size_bytes, fault=fault)
 
 
 def _readable(name: str, fault: str | None) -> tuple[str, str | None]:

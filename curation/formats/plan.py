@@ -25,7 +25,6 @@ SORT_MEMORY = "512MB"
 _LISTED = pa.schema(
     [
         pa.field("uri", pa.string(), nullable=False),
-        pa.field("name", pa.string(), nullable=False),
         pa.field("file_name", pa.string(), nullable=False),
         pa.field("size_bytes", pa.int64()),
         pa.field("offset", pa.int64()),
@@ -61,8 +60,8 @@ class Item:
 class Plan:
     """Inputs numbered 0..n_items-1 in the order of their URIs (picklable; reads from `path`).
 
-    `sha256` is over every name (relative to its source) and size in that order: it tells whether two plans
-    hold the same inputs, wherever these lie. `n_repeated` counts entries left out because a later entry
+    `sha256` is over every URI and size in that order: what lies elsewhere is another input, as image ids are
+    made from URIs. `n_repeated` counts entries left out because a later entry
     had the same URI.
     """
 
@@ -124,10 +123,11 @@ def _sorted_batches(path: Path, folder: Path) -> Iterator[pa.RecordBatch]:
     """Entries by URI, the last listed of each URI first, with `line`, the bytes that the hash is over."""
     settings = {"memory_limit": SORT_MEMORY, "temp_directory": str(folder), "threads": 2}
     with duckdb.connect(config=settings) as con:
+        con.execute("SET enable_progress_bar = false")  # it would write into the output of commands
         yield from con.execute(
             """
             SELECT uri, file_name, size_bytes, "offset", fault,
-                   concat(name, chr(10), coalesce(CAST(size_bytes AS VARCHAR), '?'), chr(10)) AS line
+                   concat(uri, chr(10), coalesce(CAST(size_bytes AS VARCHAR), '?'), chr(10)) AS line
             FROM read_parquet($path)
             ORDER BY uri, position DESC
             """,

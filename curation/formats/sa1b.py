@@ -1,0 +1,369 @@
+"""SA-1B records, one JSON file an image: read and checked annotation by annotation, and written.
+
+    {"image": {"image_id", "width", "height", "file_name"},
+     "annotations": [{"id", "segmentation": {"size": [h, w], "counts"}, "bbox": [x, y, w, h], "area",
+                      "predicted_iou", "stability_score", "crop_box": [x, y, w, h], "point_coords": [[x, y]]}]}
+
+Needed are `width`, `height`, `file_name` and every `segmentation`; what else is missing or null becomes null.
+`area` is not read: area and box come from the mask. As SAM writes it, `bbox` has inclusive maxima and so is one
+pixel short in width and height. Two keys of our own go beside SA-1B's: `label`, and `nesting` ("whole", "part").
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from curation import ids, masks
+from curation.errors import InputError, RecordError
+from curation.formats import tars
+from curation.masks import Runs
+
+#: SA-1B's largest file has a few MB. A whole-dataset COCO file given by mistake is larger and would only fill memory.
+MAX_FILE_BYTES = 256 << 20
+MAX_ANNOTATIONS = 1 << ids.INDEX_BITS
+NESTINGS = ("whole", "part")
+
+_NUMBER, _MISSING = frozenset({int, float}), type(None)
+
+
+@dataclass(frozen=True)
+class RecordImage:
+    """The image of a record; `file_name` lies in or below the record's folder."""
+
+    source_image_id: str | None
+    width_px: int
+    height_px: int
+    file_name: str
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """N annotations of one image, column by column; None where the source says nothing.
+
+    `mask_index` is the place in the source's list, bad ones counted, so that mending one moves no other.
+    """
+
+    mask_index: list[int]
+    runs: Runs
+    source_mask_id: list[str | None]
+    source_bbox_xywh: list[list[float] | None]
+    predicted_iou: list[float | None]
+    stability_score: list[float | None]
+    crop_box_xywh: list[list[float] | None]
+    point_xy: list[list[float] | None]
+    label: list[str | None]
+    nesting: list[str | None]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A parsed file. `problems` holds (index of the annotation, error) for each one left out."""
+
+    image: RecordImage
+    annotations: Annotations
+    problems: list[tuple[int, InputError]] = field(default_factory=list)
+
+
+def parse_record(data: bytes) -> Record:
+    """Check one file's bytes. Bad annotations go to `problems`; RecordError where the whole file is no use."""
+    document = _load(data)
+    if not isinstance(document, dict) or not {"image", "annotations"} <= document.keys():
+        raise RecordError(
+            f'{_told(document)} came; an SA-1B record is an object with "image" and "annotations"'
+        )
+    image = _image(document["image"])
+    annotations = document["annotations"]
+    if not isinstance(annotations, list):
+        raise RecordError(f"annotations: {_told(annotations)} came; it must be a list")
+    if len(annotations) > MAX_ANNOTATIONS:
+        raise RecordError(
+            f"annotations: {len(annotations):,} came; one image takes {MAX_ANNOTATIONS:,}: split it"
+        )
+    try:
+        return Record(image, _columns(annotations, range(len(annotations)), image))
+    except InputError:
+        return _parse_one_by_one(annotations, image)
+
+
+def to_record(image: Mapping[str, Any], rows: Mapping[str, Sequence]) -> dict[str, Any]:
+    """The record of an image (a row of `images`) and its masks (columns of `masks` or `gold_masks`).
+
+    Every key of SA-1B is there. What the lake does not know is null, never an invented number: scores, point and
+    crop of imported and drawn masks. `id` is the mask's id in the lake.
+    """
+    size = [image["height_px"], image["width_px"]]
+    n_masks = len(rows["rle_counts"])
+    unknown = [None] * n_masks
+    id_column = "mask_id" if "mask_id" in rows else "gold_mask_id"
+    names = (
+        "area_px",
+        "bbox_xywh",
+        "predicted_iou",
+        "stability_score",
+        "crop_box_xywh",
+        "point_xy",
+        "label",
+        "nesting",
+    )
+    columns = zip(
+        rows[id_column], rows["rle_counts"], *(rows.get(name, unknown) for name in names), strict=True
+    )
+    return {
+        "image": {
+            "image_id": _number_id(image),
+            "width": image["width_px"],
+            "height": image["height_px"],
+            "file_name": image["file_name"],
+        },
+        "annotations": [_annotation(size, *values) for values in columns],
+    }
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(orjson.dumps(record))
+        os.chmod(unfinished, 0o644)  # mkstemp makes files that only their owner reads
+        os.replace(unfinished, path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def checked_file_name(name: object) -> str:
+    """`name`, relative and below its folder. Raises RecordError for every way out of it."""
+    if not isinstance(name, str) or not name:
+        raise RecordError(f"image.file_name: {_told(name)} came; it must be the name of a picture")
+    parts = name.split("/")
+    is_absolute = name.startswith(("/", "~")) or re.match(r"[A-Za-z]:", name)
+    if is_absolute or ".." in parts or "\\" in name or any(ord(c) < 32 for c in name):
+        raise RecordError(
+            f"image.file_name: {name!r} came; it must stay in or below its record's folder: "
+            "no '..', no '\\', no control characters, not absolute"
+        )
+    normal = tars.normal_name(_text(name, "image.file_name"))
+    if not normal or name.endswith("/"):
+        raise RecordError(f"image.file_name: {name!r} came; it must be the name of a picture")
+    return normal
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def _load(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        pass
+    try:  # the standard parser takes NaN and a byte-order mark, so that one NaN costs one annotation
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"this is no JSON ({error}); write or fetch the file again") from error
+
+
+def _image(image: object) -> RecordImage:
+    if not isinstance(image, dict):
+        raise RecordError(
+            f"image: {_told(image)} came; it must be an object with width, height and file_name"
+        )
+    sides = []
+    for name in ("height", "width"):
+        side = image.get(name)
+        if type(side) is not int:
+            raise RecordError(f"image.{name}: {_told(side)} came; it must be an integer, in pixels")
+        sides.append(side)
+    Runs.empty(*sides)  # checks the size
+    source_id = _texts([image.get("image_id")], "image.image_id", {str, int})[0]
+    return RecordImage(source_id, sides[1], sides[0], checked_file_name(image.get("file_name")))
+
+
+def _parse_one_by_one(annotations: list, image: RecordImage) -> Record:
+    problems: list[tuple[int, InputError]] = []
+    good: list[int] = []
+    for index, annotation in enumerate(annotations):
+        try:
+            _columns([annotation], [index], image)
+            good.append(index)
+        except InputError as error:
+            problems.append((index, error))
+    return Record(image, _columns([annotations[index] for index in good], good, image), problems)
+
+
+def _columns(annotations: list, indexes: Sequence[int], image: RecordImage) -> Annotations:
+    """All columns at once, which is what makes reading fast. Raises InputError if any annotation is bad."""
+    if set(map(type, annotations)) - {dict}:
+        raise RecordError(f"{_told(annotations[0])} came; an annotation must be an object")
+
+    def values(name: str) -> list:
+        return [annotation.get(name) for annotation in annotations]
+
+    return Annotations(
+        mask_index=list(indexes),
+        runs=_runs(values("segmentation"), image),
+        source_mask_id=_texts(values("id"), "id", {str, int}),
+        source_bbox_xywh=_boxes(values("bbox"), "bbox"),
+        predicted_iou=_numbers(values("predicted_iou"), "predicted_iou"),
+        stability_score=_numbers(values("stability_score"), "stability_score"),
+        crop_box_xywh=_boxes(values("crop_box"), "crop_box"),
+        point_xy=_points(values("point_coords")),
+        label=_texts(values("label"), "label", {str}),
+        nesting=_nestings(values("nesting")),
+    )
+
+
+def _runs(segmentations: list, image: RecordImage) -> Runs:
+    """The masks; all compressed strings of one image are checked by one kernel call."""
+    height, width = image.height_px, image.width_px
+    if not segmentations:
+        return Runs.empty(height, width)
+    try:
+        sizes = list(chain.from_iterable(segmentation["size"] for segmentation in segmentations))
+        counts = [segmentation["counts"] for segmentation in segmentations]
+        is_plain = sizes == [height, width] * len(counts) and set(map(type, sizes)) == {int}
+    except (TypeError, KeyError):
+        is_plain = False
+    if is_plain and set(map(type, counts)) == {str}:
+        return masks.parse_strings(counts, height, width)
+    return Runs.concat([masks.parse(segmentation, (height, width)) for segmentation in segmentations])
+
+
+def _numbers(values: list, name: str) -> list[float | None]:
+    present = [value for value in values if value is not None]
+    if set(map(type, present)) - _NUMBER:
+        raise RecordError(f"{name}: {_told(_first_not(present, _NUMBER))} came; it must be a number or null")
+    _require_finite(present, name)
+    return values
+
+
+def _boxes(values: list, name: str) -> list[list[float] | None]:
+    return _lists(values, name, 4, "[x, y, w, h]")
+
+
+def _points(values: list) -> list[list[float] | None]:
+    """The first prompt point of each mask."""
+    if set(map(type, values)) - {list, _MISSING}:
+        came = _told(_first_not(values, {list, _MISSING}))
+        raise RecordError(f"point_coords: {came} came; it must be a list of [x, y], or null")
+    return _lists([points[0] if points else None for points in values], "point_coords", 2, "[[x, y]]")
+
+
+def _lists(values: list, name: str, length: int, form: str) -> list[list[float] | None]:
+    present = [value for value in values if value is not None]
+    is_list = not set(map(type, present)) - {list}
+    if not is_list or set(map(len, present)) - {length}:
+        wrong = next(value for value in present if not isinstance(value, list) or len(value) != length)
+        raise RecordError(f"{name}: {_told(wrong)} came; it must be {form} in pixels, or null")
+    numbers = list(chain.from_iterable(present))
+    if set(map(type, numbers)) - _NUMBER:
+        raise RecordError(f"{name}: {_told(_first_not(numbers, _NUMBER))} came in it; {form} must be numbers")
+    _require_finite(numbers, name)
+    return values
+
+
+def _require_finite(numbers: list, name: str) -> None:
+    try:
+        is_finite = np.isfinite(np.array(numbers, np.float64)).all()
+    except OverflowError as error:
+        raise RecordError(f"{name}: an integer beyond 1e308 came; write a number that is meant") from error
+    if not is_finite:
+        raise RecordError(f"{name}: NaN or infinity came; use null for what is not known")
+
+
+def _texts(values: list, name: str, kinds: set[type]) -> list[str | None]:
+    if set(map(type, values)) - kinds - {_MISSING}:
+        allowed = "a string or an integer" if int in kinds else "a string"
+        came = _told(_first_not(values, kinds | {_MISSING}))
+        raise RecordError(f"{name}: {came} came; it must be {allowed}, or null")
+    return [None if value is None else _text(str(value), name) for value in values]
+
+
+def _text(value: str, name: str) -> str:
+    """`value`, where a table can hold it."""
+    if value.isascii() and value.isprintable():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RecordError(f"{name}: {value!r} holds half a character pair; write whole characters") from error
+    if "\0" in value:
+        raise RecordError(f"{name}: {value!r} holds a NUL; write printable characters")
+    return value
+
+
+def _nestings(values: list) -> list[str | None]:
+    for value in values:
+        if value is not None and value not in NESTINGS:
+            raise RecordError(f"nesting: {_told(value)} came; allowed: {', '.join(NESTINGS)}, or null")
+    return values
+
+
+def _first_not(values: list, kinds: set[type] | frozenset[type]) -> object:
+    return next(value for value in values if type(value) not in kinds)
+
+
+def _told(value: object) -> str:
+    """What came, in a few words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return f"an object with {', '.join(map(repr, list(value)[:6])) or 'no keys'}"
+    text = repr(value)
+    return f"{text[:60]}{'…' if len(text) > 60 else ''} ({type(value).__name__})"
+
+
+# ---------------------------------------------------------------------------------------------- writing
+
+
+def _number_id(image: Mapping[str, Any]) -> int:
+    """SA-1B's image_id is an integer: the source's own where it is one, else the lake's."""
+    source_id = image["source_image_id"]
+    return (
+        int(source_id)
+        if source_id and re.fullmatch(r"-?\d{1,18}", source_id, re.ASCII)
+        else image["image_id"]
+    )
+
+
+def _annotation(
+    size: list[int],
+    mask_id: int,
+    counts: str,
+    area_px: int,
+    bbox_xywh: Sequence[int],
+    predicted_iou: float | None,
+    stability_score: float | None,
+    crop_box_xywh: Sequence[float] | None,
+    point_xy: Sequence[float] | None,
+    label: str | None,
+    nesting: str | None,
+) -> dict[str, Any]:
+    annotation = {
+        "id": mask_id,
+        "segmentation": {"size": size, "counts": counts},
+        "bbox": short_box(bbox_xywh),
+        "area": area_px,
+        "predicted_iou": predicted_iou,
+        "stability_score": stability_score,
+        "crop_box": crop_box_xywh,
+        "point_coords": None if point_xy is None else [point_xy],
+    }
+    own = {"label": label, "nesting": nesting}
+    return annotation | {name: value for name, value in own.items() if value is not None}
+
+
+def short_box(bbox_xywh: Sequence[int]) -> list[float]:
+    """SAM's box of a tight one: inclusive maxima, so one pixel short in width and height; empty stays zero."""
+    x, y, w, h = bbox_xywh
+    return [float(x), float(y), float(max(w - 1, 0)), float(max(h - 1, 0))]
