@@ -1,12 +1,11 @@
 """Real photographs to try things on: those that lie inside the wheels of scikit-image and scikit-learn."""
 
 import importlib.util
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from curation.errors import InputError, MissingExtraError
+from curation.generation.whole_files import write_whole
 
 #: File in the package -> name that the photograph gets. scikit-image loads its other pictures from the network.
 PHOTOGRAPHS = {
@@ -30,7 +29,7 @@ def write_photographs(out: Path, on_done: Callable[[str], None] | None = None) -
     n_written = 0
     for (package, path), name in PHOTOGRAPHS.items():
         if not (out / name).exists():
-            _copy(_packed(package, path), out / name)
+            write_whole(out / name, _packed(package, path).read_bytes())
             n_written += 1
         if on_done is not None:
             on_done(name)
@@ -48,12 +47,3 @@ def _packed(package: str, path: str) -> Path:
             f"{file} is not there: this version of {package} is packed differently; install another"
         )
     return file
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Write the whole file or nothing."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(source.read_bytes())
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, target)

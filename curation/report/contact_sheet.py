@@ -1,9 +1,8 @@
 """A contact sheet: pictures of a run beside the same pictures with their masks drawn over them (PNG)."""
 
 import colorsys
+import io
 import math
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from curation import ids, masks
 from curation.browse import selection
 from curation.errors import ImageError, InputError, QueryError
 from curation.formats.images import read_image
+from curation.generation.whole_files import write_whole
 from curation.lake import Lake
 
 #: Box in px that a picture is fitted into; a cell is two of them, picture and overlay.
@@ -75,7 +75,9 @@ def draw_sheet(
         raise InputError(f"contact sheet: run {run_id} has no images to show{condition}")
     panels = [_panel(lake, run_id, image) for image in picked]
     sheet, unreadable = _compose(panels, *_heading(lake, run_id, where))
-    _save(sheet, out)
+    png = io.BytesIO()
+    sheet.save(png, "PNG", optimize=True)
+    write_whole(out, png.getvalue())
     return Sheet(out, len(panels), sum(len(p.runs) for p in panels), tuple(unreadable))
 
 
@@ -258,17 +260,3 @@ def _write(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, 
             text = text[:-1]
         text += "…"
     pen.text(at, text, fill=colour, font=font)
-
-
-def _save(sheet: Image.Image, out: Path) -> None:
-    """Write all of the PNG or nothing."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".png")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            sheet.save(file, "PNG", optimize=True)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -1,8 +1,6 @@
 """Scenes as a folder of SA-1B: sa_<index>.jpg, and sa_<index>.json with every gold mask."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +8,8 @@ import numpy as np
 
 from curation import masks
 from curation.errors import InputError
+from curation.formats.sa1b import to_record, write_record
+from curation.generation.whole_files import write_whole
 
 from .scene import DEFAULT_SIZE, Scene, render
 
@@ -40,8 +40,8 @@ def write_scenes(
             _check_same(path, drawn_from)
         else:
             scene = render(seed, index, size)
-            _write(out / f"sa_{index}.jpg", scene.jpeg())
-            _write(path, json.dumps(sa1b_record(scene, path.stem) | {"scene": drawn_from}).encode())
+            write_whole(out / f"sa_{index}.jpg", scene.jpeg())
+            write_record(path, sa1b_record(scene, path.stem) | {"scene": drawn_from})
             n_written += 1
         if on_done is not None:
             on_done(path.stem)
@@ -51,30 +51,25 @@ def write_scenes(
 def sa1b_record(scene: Scene, name: str) -> dict:
     """The scene as an SA-1B record, wholes first, with `nesting` and `label` besides the usual keys.
 
-    As in SA-1B, a box is one pixel short in width and height. Scores are 1: the masks are exact.
+    Scores are 1: the masks are exact. The point of a mask is one that lies inside it.
     """
     height, width = scene.pixels.shape[:2]
     runs = masks.Runs.concat([scene.wholes, scene.parts])
-    labels = scene.whole_names + scene.part_names
-    nesting = ["whole"] * len(scene.wholes) + ["part"] * len(scene.parts)
-    columns = zip(masks.to_strings(runs), masks.areas(runs), masks.boxes(runs), labels, nesting, strict=True)
-    annotations = [
-        {
-            "id": i + 1,
-            "segmentation": {"size": [height, width], "counts": counts},
-            "bbox": [float(x), float(y), float(w - 1), float(h - 1)],
-            "area": int(area_px),
-            "predicted_iou": 1.0,
-            "stability_score": 1.0,
-            "crop_box": [0.0, 0.0, float(width), float(height)],
-            "point_coords": [_point_inside(runs[i])],
-            "label": label,
-            "nesting": level,
-        }
-        for i, (counts, area_px, (x, y, w, h), label, level) in enumerate(columns)
-    ]
-    image = {"image_id": scene.index, "width": width, "height": height, "file_name": f"{name}.jpg"}
-    return {"image": image, "annotations": annotations}
+    n_masks = len(runs)
+    image = {"image_id": scene.index, "source_image_id": None, "width_px": width, "height_px": height}
+    columns = {
+        "mask_id": range(1, n_masks + 1),
+        "rle_counts": masks.to_strings(runs),
+        "area_px": masks.areas(runs).tolist(),
+        "bbox_xywh": masks.boxes(runs).tolist(),
+        "predicted_iou": [1.0] * n_masks,
+        "stability_score": [1.0] * n_masks,
+        "crop_box_xywh": [[0.0, 0.0, float(width), float(height)]] * n_masks,
+        "point_xy": [_point_inside(runs[i]) for i in range(n_masks)],
+        "label": scene.whole_names + scene.part_names,
+        "nesting": ["whole"] * len(scene.wholes) + ["part"] * len(scene.parts),
+    }
+    return to_record(image | {"file_name": f"{name}.jpg"}, columns)
 
 
 def _point_inside(one: masks.Runs) -> list[float]:
@@ -94,16 +89,3 @@ def _check_same(path: Path, drawn_from: dict) -> None:
         raise InputError(
             f"{path}: holds {found or 'no scene'}, not {drawn_from}; name an empty folder, or the one of this seed and size"
         )
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write all of `data` or nothing."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
