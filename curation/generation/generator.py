@@ -1,0 +1,262 @@
+"""Masks of one image by prompting a model with grids of points, with a ledger of every candidate.
+
+The filters and their order are those of segment-anything's SamAutomaticMaskGenerator (automatic_mask_generator.py),
+and so are the masks kept, to the bit. What differs is the work: a mask that the predicted IoU drops is
+never enlarged, and one pass over a mask's logits gives its stability, area, box and runs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.errors import CurationError, InputError
+from curation.generation.embeddings import mask_means
+from curation.generation.filters import near_crop_edge, suppress
+from curation.generation.grid import crops, layer_points
+from curation.generation.ledger import Fate, Ledger, Pass
+from curation.generation.presets import GenerationSettings
+from curation.generation.scan import Scan, Workspace
+from curation.generation.segmenters import Decoded, Embedding, Segmenter
+from curation.ids import INDEX_BITS
+from curation.masks import Runs, boxes, remove_small_regions
+
+#: Fewer points than this are decoded in one batch, as segment-anything does: matrix products over so few prompts
+#: may differ in the last bit from those over more.
+WHOLE_BATCH_BELOW = 16
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All candidates of one image, and the masks kept of them.
+
+    `kept` (K,) indexes the ledger in the order in which SamAutomaticMaskGenerator lists its masks (torchvision
+    orders equal scores among more than 1,000 boxes as it likes; here the earlier candidate comes first).
+    `masks`, `is_cleaned` (K,) (small regions were changed) and `embeddings`, float16 (K, C), follow that order.
+    `near_misses` index the ledger: those whose raw runs were asked for and are no mask of `masks`.
+    """
+
+    ledger: Ledger
+    kept: np.ndarray
+    masks: Runs
+    is_cleaned: np.ndarray
+    embeddings: np.ndarray
+    near_misses: np.ndarray
+
+    def raw_masks(self, candidates: np.ndarray) -> Runs:
+        """Kept candidates and near misses as the model made them, before cleaning."""
+        return _batch(self.ledger, candidates, self.masks.height, self.masks.width)
+
+
+def generate_image(
+    segmenter: Segmenter,
+    pixels: np.ndarray,
+    settings: GenerationSettings,
+    *,
+    keep_rle_above: float | None = None,
+    point_grids: Sequence[np.ndarray] | None = None,
+    on_note: Note = print,
+) -> Candidates:
+    """Masks of one image, uint8 RGB (H, W, 3).
+
+    `keep_rle_above` measures and keeps every candidate whose predicted IoU is above it, dropped or not.
+    `point_grids` replaces the regular grids: unit points (P, 2) for every layer.
+    `on_note` is told what a person should know. Raises InputError for an image that cannot be cut as asked.
+    """
+    height, width = pixels.shape[:2]
+    cut = crops(height, width, settings.crop_layers, settings.crop_overlap_ratio)
+    unit_points = layer_points(settings, point_grids)
+    ledger = Ledger.of(cut, unit_points)
+    if len(ledger) > 1 << INDEX_BITS:
+        raise InputError(
+            f"{len(ledger):,} candidates an image were asked for; the most is {1 << INDEX_BITS:,}: lower "
+            "points_per_side or crop_layers, or raise crop_points_downscale"
+        )
+    measuring = _Measuring(segmenter, settings, keep_rle_above, unit_points, ledger, height, width, on_note)
+    embeddings, survivors = [], []
+    for number in range(len(cut)):
+        embeddings.append(measuring.of_crop(number, pixels))
+        survivors.append(_unique_in_crop(ledger, number, settings))
+    kept = _unique_across_crops(ledger, np.concatenate(survivors), settings)
+    kept, masks, is_cleaned = _clean(ledger, kept, settings, height, width)
+    means = _mask_means(ledger, kept, masks, embeddings)
+    near_misses = _near_misses(ledger, keep_rle_above, kept, is_cleaned)
+    return Candidates(ledger, kept, masks, is_cleaned, means, near_misses)
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """Fills the ledger of one image, crop by crop, up to the filters that look at one candidate alone."""
+
+    segmenter: Segmenter
+    settings: GenerationSettings
+    keep_rle_above: float | None
+    unit_points: list[np.ndarray]
+    ledger: Ledger
+    height: int
+    width: int
+    on_note: Note
+
+    def of_crop(self, number: int, pixels: np.ndarray) -> Embedding:
+        crop = self.ledger.crops[number]
+        embedding = self.segmenter.embed(crop.pixels_of(pixels))
+        first_row = int(np.searchsorted(self.ledger.crop_number, number))
+        workspace = Workspace(crop.height, crop.width)
+
+        def use(first_point: int, decoded: Decoded) -> None:
+            self._measure(first_row + 3 * first_point, embedding, decoded, workspace)
+
+        # Not the ledger's points minus the crop's corner: that would round them once more.
+        points_xy = self.unit_points[crop.layer] * [crop.width, crop.height]
+        decode_in_batches(self.segmenter, embedding, points_xy, use, self.on_note)
+        return embedding
+
+    def _measure(self, first_row: int, embedding: Embedding, decoded: Decoded, workspace: Workspace) -> None:
+        predicted_iou = decoded.predicted_iou.ravel()
+        self.ledger.predicted_iou[first_row : first_row + len(predicted_iou)] = predicted_iou
+        threshold = self.settings.predicted_iou_threshold
+        passes = predicted_iou > threshold if threshold > 0 else np.ones(len(predicted_iou), bool)
+        is_wanted = np.zeros_like(passes)
+        if self.keep_rle_above is not None:
+            is_wanted = predicted_iou > self.keep_rle_above
+        chosen = np.flatnonzero(passes | is_wanted)
+        offset = self.settings.stability_offset
+        cuts = self.segmenter.cuts(offset)
+        fields = self.segmenter.upsample(embedding, decoded, chosen, offset)
+        for index, field in zip(chosen, fields, strict=True):
+            row = first_row + index
+            scan = workspace.scan(field, *cuts)
+            self._note_scan(row, scan)
+            self.ledger.fate[row] = self._fate(row) if passes[index] else Fate.PREDICTED_IOU
+            if self.ledger.fate[row] == Fate.KEPT or is_wanted[index]:
+                crop = self.ledger.crops[self.ledger.crop_number[row]]
+                self.ledger.runs[row] = workspace.runs(scan, crop.x, crop.y, self.height, self.width)
+
+    def _note_scan(self, row: int, scan: Scan) -> None:
+        crop = self.ledger.crops[self.ledger.crop_number[row]]
+        if scan.n_low:  # else 0 / 0: the score stays NaN, which no threshold lets pass
+            self.ledger.stability_score[row] = np.float32(scan.n_high) / np.float32(scan.n_low)
+        self.ledger.area_px[row] = scan.area_px
+        box = (crop.x + scan.x_min, crop.y + scan.y_min, crop.x + scan.x_max, crop.y + scan.y_max)
+        self.ledger.box_xyxy[row] = box
+
+    def _fate(self, row: int) -> Fate:
+        """The first filter that drops a candidate whose predicted IoU passes."""
+        ledger, settings = self.ledger, self.settings
+        threshold = np.float32(settings.stability_threshold)
+        if settings.stability_threshold > 0 and not ledger.stability_score[row] >= threshold:
+            return Fate.STABILITY
+        crop_box = ledger.crops[ledger.crop_number[row]].box_xyxy
+        if near_crop_edge(ledger.box_xyxy[row].tolist(), crop_box, (0, 0, self.width, self.height)):
+            return Fate.CROP_EDGE
+        if ledger.area_px[row] < settings.min_area_px:
+            return Fate.MIN_AREA
+        if ledger.area_px[row] / (self.height * self.width) > settings.max_area_share:
+            return Fate.MAX_AREA
+        return Fate.KEPT
+
+
+def decode_in_batches(
+    segmenter: Segmenter,
+    embedding: Embedding,
+    points_xy: np.ndarray,
+    use: Callable[[int, Decoded], None],
+    on_note: Note,
+) -> None:
+    """Call `use(first, decoded)` for batches of points (P, 2) in order; `first` numbers a batch's first point.
+
+    All batches have one size, the last filled up with copies that `use` is not shown. A batch that does
+    not fit into memory, in `use` too, is halved, and so are all that follow; `use` is then called for its points
+    again. Raises CurationError when one point is too much.
+    """
+    at_once = segmenter.points_per_batch
+    if len(points_xy) < WHOLE_BATCH_BELOW:
+        at_once = len(points_xy)
+    first = 0
+    while first < len(points_xy):
+        batch = points_xy[first : first + at_once]
+        filled = np.concatenate([batch, np.repeat(batch[-1:], at_once - len(batch), axis=0)])
+        try:
+            decoded = segmenter.decode(embedding, filled[:, None], np.ones((at_once, 1), np.int32))
+            use(first, Decoded(decoded.logits[: len(batch)], decoded.predicted_iou[: len(batch)]))
+        except segmenter.memory_errors as error:
+            at_once = _halved(segmenter, at_once, error, on_note)
+        else:
+            first += len(batch)
+
+
+def _halved(segmenter: Segmenter, at_once: int, error: BaseException, on_note: Note) -> int:
+    segmenter.release_memory()
+    if at_once == 1:
+        raise CurationError(
+            f"{segmenter.device}: out of memory with a single point ({error}); free its memory, or use --device cpu"
+        ) from error
+    on_note(f"{segmenter.device}: out of memory with {at_once} points at once; going on with {at_once // 2}")
+    # Crops and images to come start where this one had to end.
+    segmenter.points_per_batch = at_once // 2
+    return at_once // 2
+
+
+def _unique_in_crop(ledger: Ledger, number: int, settings: GenerationSettings) -> np.ndarray:
+    """Candidates of a crop that are left after NMS by predicted IoU, the best first."""
+    rows = np.flatnonzero((ledger.crop_number == number) & (ledger.fate == Fate.KEPT))
+    kept, suppressor = suppress(ledger.box_xyxy[rows], ledger.predicted_iou[rows], settings.box_nms_threshold)
+    ledger.drop_duplicates(rows, suppressor, Pass.CROP)
+    return rows[kept]
+
+
+def _unique_across_crops(ledger: Ledger, rows: np.ndarray, settings: GenerationSettings) -> np.ndarray:
+    """Of `rows` those that are left after NMS that prefers smaller crops, in its order."""
+    if len(ledger.crops) == 1:
+        return rows
+    crop_areas = np.array([crop.area_px for crop in ledger.crops], np.float32)
+    scores = np.float32(1) / crop_areas[ledger.crop_number[rows]]
+    kept, suppressor = suppress(ledger.box_xyxy[rows], scores, settings.crop_nms_threshold)
+    ledger.drop_duplicates(rows, suppressor, Pass.IMAGE)
+    return rows[kept]
+
+
+def _clean(
+    ledger: Ledger, rows: np.ndarray, settings: GenerationSettings, height: int, width: int
+) -> tuple[np.ndarray, Runs, np.ndarray]:
+    """(kept, masks, is_cleaned): small regions gone, and NMS once more that prefers masks it left alone."""
+    raw = _batch(ledger, rows, height, width)
+    if not settings.min_region_px or not len(rows):
+        return rows, raw, np.zeros(len(rows), bool)
+    masks, is_cleaned = remove_small_regions(raw, settings.min_region_px)
+    x, y, w, h = boxes(masks).T.astype(np.int64)
+    inclusive = np.stack([x, y, np.maximum(x + w - 1, 0), np.maximum(y + h - 1, 0)], axis=1)
+    threshold = max(settings.box_nms_threshold, settings.crop_nms_threshold)
+    kept, suppressor = suppress(inclusive, 1 - is_cleaned.astype(np.float32), threshold)
+    ledger.drop_duplicates(rows, suppressor, Pass.CLEANED)
+    return rows[kept], masks[kept], is_cleaned[kept]
+
+
+def _mask_means(ledger: Ledger, kept: np.ndarray, masks: Runs, embeddings: list[Embedding]) -> np.ndarray:
+    """Float16 (K, C): each mask over the embedding of the crop that made it, the finest picture the model had."""
+    means = np.zeros((len(kept), embeddings[0].features.shape[0]), np.float16)
+    for number in np.unique(ledger.crop_number[kept]):
+        of_crop = np.flatnonzero(ledger.crop_number[kept] == number)
+        means[of_crop] = mask_means(masks[of_crop], ledger.crops[number], embeddings[number])
+    return means
+
+
+def _near_misses(
+    ledger: Ledger, keep_rle_above: float | None, kept: np.ndarray, is_cleaned: np.ndarray
+) -> np.ndarray:
+    """Candidates whose raw runs were asked for and are not among the masks: dropped, or kept but cleaned."""
+    if keep_rle_above is None:
+        return np.empty(0, np.int64)
+    is_wanted = ledger.predicted_iou > keep_rle_above
+    is_wanted[kept[~is_cleaned]] = False
+    return np.flatnonzero(is_wanted)
+
+
+def _batch(ledger: Ledger, rows: np.ndarray, height: int, width: int) -> Runs:
+    if not len(rows):
+        return Runs.empty(height, width)
+    runs = [ledger.runs[row] for row in rows.tolist()]
+    offsets = np.cumsum([0] + [len(counts) for counts in runs])
+    return Runs(height, width, np.concatenate(runs), offsets)
