@@ -201,8 +201,8 @@ def _char_buffers(
         counts = counts.cast(pa.large_binary())
     _, offsets_buffer, data_buffer = counts.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64, len(counts) + 1, counts.offset * 8)
-    size = int(offsets[-1])
-    return (np.frombuffer(data_buffer, np.uint8, size) if size else np.empty(0, np.uint8)), offsets
+    chars = np.frombuffer(data_buffer if offsets[-1] else b"", np.uint8, int(offsets[-1]))
+    return chars, offsets
 
 
 def _is_view(kind: pa.DataType) -> bool:

@@ -32,12 +32,11 @@ def shape(runs: Runs) -> dict[str, np.ndarray]:
     n_segments = np.diff(segments.offsets)
     outline = _outline(segments.firsts, segments.ends, segments.offsets, segments.stride)
     # Loops in the graph of touching segments: with an 8-connected mask each one encloses a 4-connected hole.
-    n_holes = pieces.n_links - n_segments + pieces.n_components
+    n_components = np.diff(pieces.offsets)
+    n_holes = pieces.n_links - n_segments + n_components
     return {
-        "n_components": pieces.n_components,
-        "largest_component_px": _largest(
-            segments.firsts, segments.ends, segments.offsets, pieces.labels, pieces.n_components
-        ),
+        "n_components": n_components,
+        "largest_component_px": _largest(pieces.sizes_px, pieces.offsets),
         "n_holes": n_holes,
         "holes_px": _holes_px(segments, n_holes, outline),
         "perimeter_px": 2 * (n_segments + areas(runs) - pieces.shared_px),
@@ -49,10 +48,16 @@ def _holes_px(segments: Segments, n_holes: np.ndarray, outline: tuple[np.ndarray
     """Pixels of all holes, int64 (N,), from the gaps between two segments of one column."""
     if not n_holes.any():
         return np.zeros(len(n_holes), np.int64)
-    firsts, ends, offsets = _gaps(segments.firsts, segments.ends, segments.offsets, segments.stride, n_holes)
-    gaps = Segments(segments.stride, firsts, ends, offsets)
+    gaps = Segments(
+        segments.stride,
+        *_gaps(segments.firsts, segments.ends, segments.offsets, segments.stride, n_holes),
+    )
     regions = connect(gaps, 4)
-    return _closed_px(firsts, ends, offsets, gaps.stride, regions.labels, regions.n_components, *outline)
+    is_open = _open_regions(
+        gaps.firsts, gaps.ends, gaps.offsets, gaps.stride, regions.labels, len(regions.sizes_px), *outline
+    )
+    closed_px = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.where(is_open, 0, regions.sizes_px))])
+    return np.diff(closed_px[regions.offsets])
 
 
 @njit(cache=True, nogil=True)
@@ -98,16 +103,12 @@ def _boxes(counts, offsets, height):
 
 
 @njit(cache=True, nogil=True)
-def _largest(firsts, ends, offsets, labels, n_components):
+def _largest(sizes_px, offsets):
     """Pixels of the largest component of each mask."""
     result = np.zeros(len(offsets) - 1, np.int64)
-    sizes = np.empty(n_components.max() if len(n_components) else 0, np.int64)
     for mask in range(len(result)):
-        sizes[: n_components[mask]] = 0
-        for k in range(offsets[mask], offsets[mask + 1]):
-            sizes[labels[k]] += ends[k] - firsts[k]
-        for size in sizes[: n_components[mask]]:
-            result[mask] = max(result[mask], size)
+        for size_px in sizes_px[offsets[mask] : offsets[mask + 1]]:
+            result[mask] = max(result[mask], size_px)
     return result
 
 
@@ -196,30 +197,20 @@ def _gaps(firsts, ends, offsets, stride, n_holes):
 
 
 @njit(cache=True, nogil=True)
-def _closed_px(firsts, ends, offsets, stride, labels, n_regions, tops, bottoms, column_offsets, lefts):
-    """Pixels of the regions of gaps that nowhere lie beside the open background of a neighbouring column.
+def _open_regions(firsts, ends, offsets, stride, labels, n_regions, tops, bottoms, column_offsets, lefts):
+    """Which regions of gaps lie beside the open background of a neighbouring column, bool (n_regions,).
 
     Background above a column's first or below its last segment reaches the image's border, and so does all beyond
     the box.
     """
-    result = np.zeros(len(offsets) - 1, np.int64)
-    most = n_regions.max() if len(n_regions) else 0
-    sizes = np.empty(most, np.int64)
-    is_open = np.empty(most, np.bool_)
-    for mask in range(len(result)):
+    is_open = np.zeros(n_regions, np.bool_)
+    for mask in range(len(offsets) - 1):
         start, n_columns = column_offsets[mask], column_offsets[mask + 1] - column_offsets[mask]
-        sizes[: n_regions[mask]] = 0
-        is_open[: n_regions[mask]] = False
         for k in range(offsets[mask], offsets[mask + 1]):
             x = firsts[k] // stride
             top, bottom = firsts[k] - x * stride, ends[k] - x * stride
-            place = x - lefts[mask]
-            sizes[labels[k]] += bottom - top
-            for beside in (place - 1, place + 1):
-                outside = beside < 0 or beside >= n_columns
-                if outside or top < tops[start + beside] or bottom > bottoms[start + beside]:
+            for beside in (x - lefts[mask] - 1, x - lefts[mask] + 1):
+                is_outside = beside < 0 or beside >= n_columns
+                if is_outside or top < tops[start + beside] or bottom > bottoms[start + beside]:
                     is_open[labels[k]] = True
-        for region in range(n_regions[mask]):
-            if not is_open[region]:
-                result[mask] += sizes[region]
-    return result
+    return is_open

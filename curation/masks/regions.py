@@ -8,7 +8,7 @@ from numba import njit
 from curation.errors import InputError
 from curation.masks.geometry import boxes
 from curation.masks.runs import Runs
-from curation.masks.segments import Components, Segments, connect, join, split
+from curation.masks.segments import connect, join, split
 
 
 def remove_small_regions(runs: Runs, min_area_px: float) -> tuple[Runs, np.ndarray]:
@@ -19,26 +19,23 @@ def remove_small_regions(runs: Runs, min_area_px: float) -> tuple[Runs, np.ndarr
     islands are small the largest stays, the first of equals in OpenCV's order.
     """
     background = split(complement(runs))
-    pieces = connect(background, 8)
-    sizes, offsets = _sizes(background, pieces)
-    is_large = sizes >= min_area_px
-    has_filled = _any_small(is_large, offsets)
+    gaps = connect(background, 8)
+    is_large = gaps.sizes_px >= min_area_px
+    is_filled = _has_small(is_large, gaps.offsets)
     filled = runs
-    if has_filled.any():
-        filled = complement(_keep(background, pieces, is_large, offsets, runs))
+    if is_filled.any():
+        filled = complement(join(background, is_large[gaps.labels], runs.height, runs.width))
 
     foreground = split(filled)
-    pieces = connect(foreground, 8)
-    sizes, offsets = _sizes(foreground, pieces)
-    is_large = sizes >= min_area_px
-    has_dropped = _any_small(is_large, offsets)
-    if not has_dropped.any():
-        return filled, has_filled
-    first_blocks = _first_blocks(
-        foreground.firsts, foreground.offsets, foreground.stride, pieces.labels, offsets
-    )
-    _keep_one(is_large, sizes, first_blocks, offsets)
-    return _keep(foreground, pieces, is_large, offsets, runs), has_filled | has_dropped
+    islands = connect(foreground, 8)
+    is_large = islands.sizes_px >= min_area_px
+    is_cut = _has_small(is_large, islands.offsets)
+    if not is_cut.any():
+        return filled, is_filled
+    first_blocks = _first_blocks(foreground.firsts, foreground.stride, islands.labels, len(is_large))
+    _keep_one(is_large, islands.sizes_px, first_blocks, islands.offsets)
+    kept = join(foreground, is_large[islands.labels], runs.height, runs.width)
+    return kept, is_filled | is_cut
 
 
 def largest_region(runs: Runs) -> tuple[int, tuple[int, int, int, int]]:
@@ -49,14 +46,12 @@ def largest_region(runs: Runs) -> tuple[int, tuple[int, int, int, int]]:
     if len(runs) != 1:
         raise InputError(f"largest_region: a batch of {len(runs)} masks came; give one, runs[i]")
     segments = split(runs)
-    pieces = connect(segments, 4)
-    sizes, offsets = _sizes(segments, pieces)
-    if len(sizes) == 0:
+    regions = connect(segments, 4)
+    if len(regions.sizes_px) == 0:
         return 0, (0, 0, 0, 0)
-    is_largest = np.zeros(len(sizes), bool)
-    is_largest[sizes.argmax()] = True
-    box = boxes(_keep(segments, pieces, is_largest, offsets, runs))[0]
-    return int(sizes.max()), tuple(box.tolist())
+    largest = int(regions.sizes_px.argmax())
+    box = boxes(join(segments, regions.labels == largest, runs.height, runs.width))[0]
+    return int(regions.sizes_px[largest]), tuple(box.tolist())
 
 
 def union(runs: Runs) -> Runs:
@@ -71,41 +66,19 @@ def complement(runs: Runs) -> Runs:
     return Runs(runs.height, runs.width, counts, offsets)
 
 
-# ------------------------------------------------------------------------------------- components' arrays
-# Components of all masks back to back: sizes and flags (C,), `offsets` int64 (N + 1,) says whose they are.
-
-
-def _sizes(segments: Segments, pieces: Components) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of each component, int64 (C,), and the offsets."""
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(pieces.n_components)])
-    owner = np.repeat(offsets[:-1], np.diff(segments.offsets)) + pieces.labels
-    sizes = np.zeros(offsets[-1], np.int64)
-    np.add.at(sizes, owner, segments.ends - segments.firsts)
-    return sizes, offsets
-
-
-def _any_small(is_large: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _has_small(is_large: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Which masks have a component that is not large, bool (N,)."""
     n_small = np.concatenate([np.zeros(1, np.int64), np.cumsum(~is_large)])
     return np.diff(n_small[offsets]) > 0
 
 
-def _keep(
-    segments: Segments, pieces: Components, is_kept: np.ndarray, offsets: np.ndarray, like: Runs
-) -> Runs:
-    """Masks of the kept components, of the image size of `like`."""
-    owner = np.repeat(offsets[:-1], np.diff(segments.offsets)) + pieces.labels
-    return join(segments, is_kept[owner], like.height, like.width)
-
-
 @njit(cache=True, nogil=True)
-def _first_blocks(firsts, offsets, stride, labels, component_offsets):
+def _first_blocks(firsts, stride, labels, n_components):
     """Per component the first 2 x 2 block of pixels that it meets, row by row: the order OpenCV numbers them in."""
-    blocks = np.full(component_offsets[-1], np.iinfo(np.int64).max)
-    for mask in range(len(offsets) - 1):
-        for k in range(offsets[mask], offsets[mask + 1]):
-            x, y = firsts[k] // stride, firsts[k] % stride
-            place = component_offsets[mask] + labels[k]
-            blocks[place] = min(blocks[place], (y // 2) << 32 | x // 2)
+    blocks = np.full(n_components, np.iinfo(np.int64).max)
+    for k in range(len(firsts)):
+        x, y = firsts[k] // stride, firsts[k] % stride
+        blocks[labels[k]] = min(blocks[labels[k]], (y // 2) << 32 | x // 2)
     return blocks
 
 

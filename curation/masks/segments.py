@@ -29,14 +29,16 @@ class Segments:
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Connected components of N masks, numbered inside each mask by their first segment.
+    """The C connected components of N masks, mask after mask, each mask's in the order of their first segments.
 
-    `labels` int64 (M,), the component of each segment; `n_components`, `n_links` (pairs of touching segments in
-    neighbouring columns) and `shared_px` (pixels whose right neighbour is in the mask), each int64 (N,).
+    `labels` int64 (M,): component of each segment, counted through the whole batch; `sizes_px` int64 (C,);
+    `offsets` int64 (N + 1,): whose they are. Per mask, int64 (N,): `n_links`, pairs of touching segments in
+    neighbouring columns, and `shared_px`, pixels whose right neighbour is in the mask.
     """
 
     labels: np.ndarray
-    n_components: np.ndarray
+    sizes_px: np.ndarray
+    offsets: np.ndarray
     n_links: np.ndarray
     shared_px: np.ndarray
 
@@ -126,9 +128,11 @@ def _connect(firsts, ends, offsets, stride, reach):
     """Union-find over neighbouring columns; a root is always its component's first segment."""
     n_masks = len(offsets) - 1
     labels = np.empty(len(firsts), np.int64)
-    n_components = np.zeros(n_masks, np.int64)
+    sizes_px = np.zeros(len(firsts), np.int64)
+    component_offsets = np.zeros(n_masks + 1, np.int64)
     n_links = np.zeros(n_masks, np.int64)
     shared_px = np.zeros(n_masks, np.int64)
+    number = 0
     for mask in range(n_masks):
         start, stop = offsets[mask], offsets[mask + 1]
         links, shared = 0, 0
@@ -153,12 +157,13 @@ def _connect(firsts, ends, offsets, stride, reach):
                 else:
                     labels[root_left] = root
                 other += 1
-        number = 0
         for k in range(start, stop):
             if labels[k] == k:
                 labels[k] = number
                 number += 1
             else:
-                labels[k] = labels[labels[k]]
-        n_components[mask], n_links[mask], shared_px[mask] = number, links, shared
-    return labels, n_components, n_links, shared_px
+                labels[k] = labels[labels[k]]  # of an earlier segment, so a number by now
+            sizes_px[labels[k]] += ends[k] - firsts[k]
+        component_offsets[mask + 1] = number
+        n_links[mask], shared_px[mask] = links, shared
+    return labels, sizes_px[:number].copy(), component_offsets, n_links, shared_px

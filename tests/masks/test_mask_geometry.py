@@ -67,7 +67,7 @@ def test_nested_rings():
     for edge in (0, 2, 4):
         mask[edge : 11 - edge, edge : 11 - edge] = edge % 4 == 0
     shape = masks.shape(masks.encode(mask[None]))
-    # the outer hole holds a square; pixels that lie in the square are no hole
+    # the hole holds a square, which is no part of it
     assert (shape["n_components"][0], shape["n_holes"][0]) == (2, 1)
     assert shape["holes_px"][0] == 7 * 7 - 3 * 3
     assert shape["hull_area_px"][0] == 121
