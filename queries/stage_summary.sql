@@ -18,7 +18,7 @@ columns:
   n_planned_images: {type: BIGINT, about: images in the plan}
   n_images: {type: BIGINT, about: "images read, with or without masks"}
   n_masks: {type: BIGINT, about: masks}
-  n_problems: {type: BIGINT, about: inputs of the run that could not be used}
+  n_problems: {type: BIGINT, about: inputs that the generation or import could not use}
   masks_per_image: {type: DOUBLE, about: mean number of masks an image}
   masks_per_image_low: {type: DOUBLE, about: lower bound}
   masks_per_image_high: {type: DOUBLE, about: upper bound}
@@ -60,9 +60,10 @@ figures AS (
 problems_of_run AS (
     SELECT
         run_id,
+        work AS kind,
         count(*) AS n_problems
     FROM problems
-    GROUP BY run_id
+    GROUP BY run_id, work
 )
 
 SELECT
@@ -90,6 +91,6 @@ SELECT
     'every mask of the run; image as cluster' AS design
 FROM runs
 LEFT JOIN figures USING (run_id)
-LEFT JOIN problems_of_run USING (run_id)
+LEFT JOIN problems_of_run USING (run_id, kind)
 WHERE runs.kind IN ('generate', 'import') AND ($run_id IS NULL OR runs.run_id = $run_id)
 ORDER BY runs.stage, runs.cycle, runs.run_id

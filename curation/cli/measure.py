@@ -12,7 +12,7 @@ from curation.cli.progress import progress
 from curation.errors import LakeError
 from curation.lake import Lake
 from curation.measures import work
-from curation.shards import Done, Shard
+from curation.shards import Done, Shard, Summary
 
 Run = Annotated[int | None, typer.Option("--run", help="Number of the run; all runs without it.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that compute.")]
@@ -54,8 +54,7 @@ def match(
             todo = work.match_shards(lake, run_id, gold_run_id)
             with _progress(todo, f"match run {run_id} with gold run {gold_run_id}") as advance:
                 summary = work.match(lake, gold_run_id, todo, workers, advance)
-            told = f"{summary.n_masks} masks matched on the {summary.n_images} images that have gold"
-            console.print(f"run {run_id}, gold run {gold_run_id}: {told if todo else 'nothing new to match'}")
+            console.print(f"run {run_id}, gold run {gold_run_id}: {_told(summary)}")
             n_problems += summary.n_problems
     end(n_problems, "masks")
 
@@ -68,6 +67,14 @@ def _pairs(lake: Lake, run: int | None, gold: int | None) -> list[tuple[int, int
             f"{lake.root} holds no gold: import some with `curation import sa1b PATHS… --as-gold --annotator NAME`"
         )
     return [(run_id, gold_run_id) for run_id in runs for gold_run_id in golds]
+
+
+def _told(summary: Summary) -> str:
+    if not summary.n_shards:
+        return "nothing new to match"
+    if not summary.n_images:
+        return "they share no image; gold must come with the same image files"
+    return f"{summary.n_masks} masks matched on the {summary.n_images} images that have gold"
 
 
 @contextmanager
