@@ -41,7 +41,7 @@ def shown(tmp_path_factory):
     models = pytest.importorskip("curation.generation.models", reason="onnxruntime is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("skimage", reason="scikit-image is not installed")
-    if not models.is_cached("sam2-tiny"):
+    if not models.MODELS["sam2-tiny"].is_there:
         pytest.skip("sam2-tiny is not in the cache: `curation models fetch sam2-tiny`")
     folder = tmp_path_factory.mktemp("demo") / "demo"
     # No MongoDB answers at this port: what shows masks is left out, and said to be.

@@ -101,7 +101,7 @@ def overlay(pixels: np.ndarray, runs: masks.Runs, size: tuple[int, int]) -> np.n
 
 def mask_colour(place: int) -> tuple[int, int, int]:
     """A clear colour; neighbours in number are far apart in hue (golden angle)."""
-    hue = (0.58 + place * 0.6180339887) % 1.0
+    hue = (0.78 + place * 0.6180339887) % 1.0
     value = (1.0, 0.86, 0.94)[place % 3]
     return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.85, value))
 
