@@ -36,8 +36,8 @@ def objects(source: str) -> Iterator[tuple[str, int]]:
             key = item["Key"]
             if not key.endswith("/") and (pattern is None or pattern.fullmatch(key)):
                 yield f"{SCHEME}{bucket}/{key}", item["Size"]
-    if not pattern:
-        yield from _single(source, bucket, prefix)
+    if not pattern and prefix and not prefix.endswith("/") and (size := size_bytes(source)) is not None:
+        yield source, size
 
 
 def read(uri: str) -> bytes:
@@ -50,6 +50,17 @@ def read(uri: str) -> bytes:
         return _file_system().cat_file(uri.removeprefix(SCHEME))
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{uri}: the object is missing or may not be read ({error})") from error
+    except _outages() as error:
+        raise _unanswered(uri, error) from error
+
+
+def size_bytes(uri: str) -> int | None:
+    """Size of one object; None if it is not there."""
+    bucket, _, key = uri.removeprefix(SCHEME).partition("/")
+    try:
+        return _file_system().call_s3("head_object", Bucket=bucket, Key=key)["ContentLength"]
+    except FileNotFoundError:
+        return None
     except _outages() as error:
         raise _unanswered(uri, error) from error
 
@@ -68,19 +79,6 @@ def _pages(source: str, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         if not page.get("IsTruncated"):
             return
         token = {"ContinuationToken": page["NextContinuationToken"]}
-
-
-def _single(source: str, bucket: str, key: str) -> Iterator[tuple[str, int]]:
-    """The object that the source itself names, if there is one."""
-    if not key or key.endswith("/"):
-        return
-    try:
-        head = _file_system().call_s3("head_object", Bucket=bucket, Key=key)
-    except FileNotFoundError:
-        return
-    except _outages() as error:
-        raise _unanswered(source, error) from error
-    yield f"{SCHEME}{bucket}/{key}", head["ContentLength"]
 
 
 def _pattern(glob: str) -> re.Pattern[str]:

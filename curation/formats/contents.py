@@ -34,6 +34,11 @@ def read_bytes(item: Item, max_bytes: int) -> bytes:
         raise InputError(f"{item.uri} cannot be read: {error}") from error
 
 
+def exists(uri: str) -> bool:
+    """Whether a file or an object lies at `uri` (not for members of a tar)."""
+    return buckets.size_bytes(uri) is not None if buckets.is_bucket_uri(uri) else os.path.exists(uri)
+
+
 def _read_member(item: Item, tar_path: str, name: str, max_bytes: int) -> bytes:
     if item.offset is not None and item.size_bytes is not None:
         return tars.read(tar_path, item.offset, item.size_bytes)

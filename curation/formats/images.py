@@ -73,14 +73,17 @@ class Image:
 
 @dataclass(frozen=True)
 class ImageHead:
-    """What a picture's file tells without decoding its pixels; the size is that of the upright picture."""
+    """What a picture's file tells without decoding its pixels; the size is that of the upright picture.
+
+    `size_bytes` and `sha256` are None where a record came without its picture.
+    """
 
     uri: str
     file_name: str
     width_px: int
     height_px: int
-    size_bytes: int
-    sha256: str
+    size_bytes: int | None
+    sha256: str | None
     exif_orientation: int | None
 
 

@@ -68,6 +68,19 @@ def canonical_uri(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text.removeprefix("file://")))
 
 
+def beside(uri: str, name: str) -> str:
+    """URI of the file called `name` (relative, may have folders) in the folder that `uri` lies in."""
+    in_tar = tars.split_uri(uri)
+    folder, slash, _ = (in_tar[1] if in_tar else uri).rpartition("/")
+    return f"{in_tar[0]}!{folder}{slash}{name}" if in_tar else f"{folder}/{name}"
+
+
+def inside(folder: str, name: str) -> str:
+    """URI of the file called `name` (relative) in a folder, a prefix or a tar."""
+    separator = "!" if folder.lower().endswith(".tar") else "/"
+    return f"{folder.rstrip('/')}{separator}{name}"
+
+
 def has_suffix(name: str, suffixes: frozenset[str]) -> bool:
     """Whether `name` ends in one of `suffixes` and is not hidden."""
     base = name.rpartition("/")[2]

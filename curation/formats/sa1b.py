@@ -13,7 +13,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -94,37 +94,21 @@ def parse_record(data: bytes) -> Record:
         return _parse_one_by_one(annotations, image)
 
 
-def to_record(image: Mapping[str, Any], rows: Mapping[str, Sequence]) -> dict[str, Any]:
-    """The record of an image (a row of `images`) and its masks (columns of `masks` or `gold_masks`).
+def to_record(image: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The record of an image (a row of `images`) and its masks (rows of `masks` or `gold_masks`, with `id`).
 
-    Every key of SA-1B is there. What the lake does not know is null, never an invented number: scores, point and
-    crop of imported and drawn masks. `id` is the mask's id in the lake.
+    Every key of SA-1B is there. What the lake does not know is null, never an invented number: scores, point
+    and crop of gold, and of imported masks that came without. `area` and `bbox` are the mask's own.
     """
     size = [image["height_px"], image["width_px"]]
-    n_masks = len(rows["rle_counts"])
-    unknown = [None] * n_masks
-    id_column = "mask_id" if "mask_id" in rows else "gold_mask_id"
-    names = (
-        "area_px",
-        "bbox_xywh",
-        "predicted_iou",
-        "stability_score",
-        "crop_box_xywh",
-        "point_xy",
-        "label",
-        "nesting",
-    )
-    columns = zip(
-        rows[id_column], rows["rle_counts"], *(rows.get(name, unknown) for name in names), strict=True
-    )
     return {
         "image": {
-            "image_id": _number_id(image),
+            "image_id": _integer_id(image),
             "width": image["width_px"],
             "height": image["height_px"],
             "file_name": image["file_name"],
         },
-        "annotations": [_annotation(size, *values) for values in columns],
+        "annotations": [_annotation(size, row) for row in rows],
     }
 
 
@@ -326,40 +310,26 @@ def _told(value: object) -> str:
 # ---------------------------------------------------------------------------------------------- writing
 
 
-def _number_id(image: Mapping[str, Any]) -> int:
+def _integer_id(image: Mapping[str, Any]) -> int:
     """SA-1B's image_id is an integer: the source's own where it is one, else the lake's."""
     source_id = image["source_image_id"]
-    return (
-        int(source_id)
-        if source_id and re.fullmatch(r"-?\d{1,18}", source_id, re.ASCII)
-        else image["image_id"]
-    )
+    is_integer = source_id is not None and re.fullmatch(r"-?[0-9]{1,18}", source_id)
+    return int(source_id) if is_integer else image["image_id"]
 
 
-def _annotation(
-    size: list[int],
-    mask_id: int,
-    counts: str,
-    area_px: int,
-    bbox_xywh: Sequence[int],
-    predicted_iou: float | None,
-    stability_score: float | None,
-    crop_box_xywh: Sequence[float] | None,
-    point_xy: Sequence[float] | None,
-    label: str | None,
-    nesting: str | None,
-) -> dict[str, Any]:
+def _annotation(size: list[int], row: Mapping[str, Any]) -> dict[str, Any]:
+    point_xy = row.get("point_xy")
     annotation = {
-        "id": mask_id,
-        "segmentation": {"size": size, "counts": counts},
-        "bbox": short_box(bbox_xywh),
-        "area": area_px,
-        "predicted_iou": predicted_iou,
-        "stability_score": stability_score,
-        "crop_box": crop_box_xywh,
+        "id": row["id"],
+        "segmentation": {"size": size, "counts": row["rle_counts"]},
+        "bbox": short_box(row["bbox_xywh"]),
+        "area": row["area_px"],
+        "predicted_iou": row.get("predicted_iou"),
+        "stability_score": row.get("stability_score"),
+        "crop_box": row.get("crop_box_xywh"),
         "point_coords": None if point_xy is None else [point_xy],
     }
-    own = {"label": label, "nesting": nesting}
+    own = {"label": row["label"], "nesting": row.get("nesting")}
     return annotation | {name: value for name, value in own.items() if value is not None}
 
 

@@ -1,0 +1,141 @@
+"""A run's masks as SA-1B records, one JSON file an image, a page of images at a time."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from curation import ids
+from curation.errors import LakeError
+from curation.formats import sa1b, tars
+from curation.lake import Lake
+
+#: Images asked for at once: SA-1B has about 100 masks an image, so a page weighs some 15 MB.
+PAGE_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class ExportedRun:
+    """A run to export, the table that holds its masks, and how many images it has."""
+
+    run_id: int
+    table: str
+    n_images: int
+
+    @property
+    def id_column(self) -> str:
+        return "gold_mask_id" if self.table == "gold_masks" else "mask_id"
+
+
+def choose_run(lake: Lake, run_id: int | None = None, is_gold: bool = False) -> ExportedRun:
+    """The run `run_id`, or the newest finished one: of gold, or of generated or imported masks.
+
+    Raises LakeError where there is none, or where it is of the other kind.
+    """
+    kinds = ("gold",) if is_gold else ("generate", "import")
+    asked = "finished_at IS NOT NULL" if run_id is None else f"run_id = {int(run_id)}"
+    found = lake.con.execute(f"SELECT run_id, kind FROM runs WHERE {asked} ORDER BY run_id DESC").fetchall()
+    fitting = [number for number, kind in found if kind in kinds]
+    if not fitting:
+        came = "no such run is finished" if run_id is None else f"there is no run {run_id}"
+        if run_id is not None and found:
+            came = f"run {run_id} is of kind {found[0][1]}"
+        other = "leave --gold out for masks" if is_gold else "add --gold for gold"
+        raise LakeError(
+            f"{lake.root}: {came}; exported is a run of kind {' or '.join(kinds)} ({other}). "
+            'List them: curation sql "SELECT run_id, kind, source FROM runs"'
+        )
+    n_images = lake.con.execute("SELECT count(*) FROM images WHERE run_id = ?", [fitting[0]]).fetchone()[0]
+    return ExportedRun(fitting[0], "gold_masks" if is_gold else "masks", n_images)
+
+
+def export(lake: Lake, run: ExportedRun, out: Path, on_image: Callable[[], None] | None = None) -> int:
+    """Write one JSON an image into the folder `out`; returns how many masks were written.
+
+    Folders below the deepest one that all pictures share are kept, so that two pictures of one name do not
+    meet. An image without masks gets a record without annotations. Files that are there already are replaced.
+    """
+    root = _shared_folder(lake, run.run_id)
+    twins = _twins(lake, run.run_id)
+    n_masks = 0
+    for images in _pages(lake, run):
+        masks = _masks(lake, run, images[0]["image_number"], images[-1]["image_number"] + 1)
+        for image in images:
+            rows = masks.get(image["image_id"], [])
+            name = record_name(image["uri"], root, image["image_id"] if image["image_id"] in twins else None)
+            sa1b.write_record(out / name, sa1b.to_record(image, rows))
+            n_masks += len(rows)
+            if on_image is not None:
+                on_image()
+    return n_masks
+
+
+def record_name(uri: str, root: str, image_id: int | None = None) -> PurePosixPath:
+    """Path of the record below the export's folder: the picture's below `root`, ending in .json.
+
+    `image_id` goes into the name where several pictures differ in their suffix alone.
+    """
+    parts = [part for part in _path(uri).removeprefix(root).split("/") if part]
+    inside = PurePosixPath(
+        *("_" if part in (".", "..") else part for part in parts)
+    )  # an S3 key may hold ".."
+    return inside.with_name(f"{inside.stem}.json" if image_id is None else f"{inside.stem}.{image_id}.json")
+
+
+def _pages(lake: Lake, run: ExportedRun) -> Iterator[list[dict[str, Any]]]:
+    last_number = -1
+    while True:
+        rows = lake.query(
+            """
+            FROM images WHERE run_id = $run_id AND image_number > $last_number
+            ORDER BY image_number LIMIT $n_images
+            """,
+            {"run_id": run.run_id, "last_number": last_number, "n_images": PAGE_IMAGES},
+        ).to_pylist()
+        if not rows:
+            return
+        last_number = rows[-1]["image_number"]
+        yield rows
+
+
+def _masks(
+    lake: Lake, run: ExportedRun, first_image: int, stop_image: int
+) -> Mapping[int, list[dict[str, Any]]]:
+    """Masks of images [first_image, stop_image), in their order, by image id."""
+    first_id, stop_id = ids.mask_id_range(run.run_id, first_image, stop_image)
+    rows = lake.query(
+        f"""
+        SELECT *, {run.id_column} AS id FROM {run.table}
+        WHERE run_id = $run_id AND {run.id_column} >= $first_id AND {run.id_column} < $stop_id
+        ORDER BY {run.id_column}
+        """,
+        {"run_id": run.run_id, "first_id": first_id, "stop_id": stop_id},
+    ).to_pylist()
+    return {image_id: list(masks) for image_id, masks in groupby(rows, key=itemgetter("image_id"))}
+
+
+def _path(uri: str) -> str:
+    """The URI with a tar as a folder."""
+    in_tar = tars.split_uri(uri)
+    return "/".join(in_tar) if in_tar else uri
+
+
+def _shared_folder(lake: Lake, run_id: int) -> str:
+    """The deepest folder that all pictures of the run lie in; what the first and the last URI share, all share."""
+    ends = lake.con.execute("SELECT min(uri), max(uri) FROM images WHERE run_id = ?", [run_id]).fetchone()
+    return os.path.commonprefix([_path(uri) for uri in ends if uri]).rpartition("/")[0]
+
+
+def _twins(lake: Lake, run_id: int) -> set[int]:
+    """Images whose records would bear one name: those that differ in their suffix alone."""
+    rows = lake.con.execute(
+        r"""
+        SELECT unnest(list(image_id)) FROM images WHERE run_id = ?
+        GROUP BY regexp_replace(uri, '\.[^./]*$', '') HAVING count(*) > 1
+        """,
+        [run_id],
+    ).fetchall()
+    return {image_id for (image_id,) in rows}
