@@ -126,7 +126,8 @@ def _path(uri: str) -> str:
 def _shared_folder(lake: Lake, run_id: int) -> str:
     """The deepest folder that all pictures of the run lie in; what the first and the last URI share, all share."""
     ends = lake.con.execute("SELECT min(uri), max(uri) FROM images WHERE run_id = ?", [run_id]).fetchone()
-    return os.path.commonprefix([_path(uri) for uri in ends if uri]).rpartition("/")[0]
+    shared = os.path.commonprefix([_path(uri) for uri in ends if uri])  # noqa: RUF071 - cut to a folder here
+    return shared.rpartition("/")[0]
 
 
 def _twins(lake: Lake, run_id: int) -> set[int]:
