@@ -1,8 +1,9 @@
 """Masks as run lengths: the only place that knows RLE. Compiled kernels on runs, never a full canvas."""
 
-from curation.masks.codec import decode, encode, parse, parse_strings, to_coco, to_strings
+from curation.masks.codec import parse, parse_strings, to_coco, to_strings
 from curation.masks.geometry import areas, boxes, shape
 from curation.masks.iou import intersections, iou
+from curation.masks.pixels import decode, encode
 from curation.masks.regions import complement, largest_region, remove_small_regions, union
 from curation.masks.runs import MAX_IMAGE_PX, MAX_SIDE_PX, Runs
 

@@ -75,7 +75,7 @@ class Runs:
             return self._span(first, max(first, stop))
         if not isinstance(index, slice) and len(index) == 0:
             return self._span(0, 0)
-        chosen = np.arange(n_masks)[index]
+        chosen = np.ascontiguousarray(np.arange(n_masks)[index])
         return Runs(self.height, self.width, *_gather(self.counts, self.offsets, chosen))
 
     def __eq__(self, other: object) -> bool:
