@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
-from benchmarks.masks import blobs
 from pycocotools import mask as coco
 
+from benchmarks.masks import blobs
 from curation import ids, masks, runs
 from curation.browse import database
 from curation.browse.selection import ATTRIBUTES, Choice, choose, compare, pending
@@ -98,7 +98,10 @@ def crop(row: Mapping) -> np.ndarray:
 
 
 def plain_loop(
-    fo: object, images: Sequence[tuple[Mapping, Sequence[Mapping]]], crops: Mapping[int, np.ndarray], name: str
+    fo: object,
+    images: Sequence[tuple[Mapping, Sequence[Mapping]]],
+    crops: Mapping[int, np.ndarray],
+    name: str,
 ) -> fo.Dataset:
     """The same masks and fields, as FiftyOne's documentation adds them. `crops` holds masks by mask_id."""
     dataset = fo.Dataset(name)
@@ -120,7 +123,9 @@ def plain_loop(
             )
         metadata = fo.ImageMetadata(width=WIDTH_PX, height=HEIGHT_PX, num_channels=3)
         masks_of_image = fo.Detections(detections=detections)
-        samples.append(fo.Sample(image["uri"], metadata=metadata, masks=masks_of_image, image_id=str(image["image_id"])))
+        samples.append(
+            fo.Sample(image["uri"], metadata=metadata, masks=masks_of_image, image_id=str(image["image_id"]))
+        )
     dataset.add_samples(samples, progress=False)
     return dataset
 
@@ -169,10 +174,16 @@ def main() -> None:
                     fo.delete_dataset(name)
     rate = n_masks / sync_s
     ratio, add_ratio = (decode_s + add_s) / sync_s, add_s / sync_s
-    print(f"{n_masks} masks on {options.images} images of {HEIGHT_PX} x {WIDTH_PX} px; FiftyOne reads the same back")
+    print(
+        f"{n_masks} masks on {options.images} images of {HEIGHT_PX} x {WIDTH_PX} px; FiftyOne reads the same back"
+    )
     print(f"curation browse sync                {rate:8,.0f} masks/s, from the lake to saved views")
-    print(f"decode and add_samples in a loop    {n_masks / (decode_s + add_s):8,.0f} masks/s  1 : {ratio:.1f}")
-    print(f"add_samples alone, crops at hand    {n_masks / add_s:8,.0f} masks/s  1 : {add_ratio:.1f}  (asked: {FLOOR:.0f})")
+    print(
+        f"decode and add_samples in a loop    {n_masks / (decode_s + add_s):8,.0f} masks/s  1 : {ratio:.1f}"
+    )
+    print(
+        f"add_samples alone, crops at hand    {n_masks / add_s:8,.0f} masks/s  1 : {add_ratio:.1f}  (asked: {FLOOR:.0f})"
+    )
     print(f"sync again, nothing to write        {again_s:8.2f} s")
     raise SystemExit(add_ratio < FLOOR)
 

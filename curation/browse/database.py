@@ -87,7 +87,5 @@ def _unreachable(config: object, error: Exception) -> str:
         where, todo = "the MongoDB of FIFTYONE_DATABASE_URI", "check that it runs and that the URI is right"
     else:
         where = f"FiftyOne's own MongoDB in {config.database_dir}"
-        todo = (
-            f"see {Path(config.database_dir) / 'log' / 'mongo.log'}, or point FIFTYONE_DATABASE_URI to another"
-        )
+        todo = f"see {Path(config.database_dir) / 'log' / 'mongo.log'}, or point FIFTYONE_DATABASE_URI to another"
     return f"{where} does not answer ({type(error).__name__}: {error}): {todo}"

@@ -1,6 +1,6 @@
 """The FiftyOne dataset that shows a workspace: its fields, indexes and saved views."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ import pyarrow as pa
 from curation.browse import database
 from curation.browse.selection import ATTRIBUTES, FINGERPRINT
 from curation.errors import CurationError, InputError
-from curation.schemas import ARROW_TYPES
+from curation.schemas import ARROW_TYPES, Column
 
 if TYPE_CHECKING:
     import fiftyone as fo
@@ -20,6 +20,8 @@ MASKS = "masks"
 INFO = "curation"
 #: A view of the worst masks leaves out those at or above it: SAM, section 5, reports the share above 0.90.
 GOOD_IOU = 0.9
+#: A view of single masks copies them; this bounds how many it copies.
+N_WORST_IMAGES = 1_000
 
 
 def prepare(name: str, workspace: Path) -> "fo.Dataset":
@@ -80,7 +82,10 @@ def default_name(workspace: Path) -> str:
 
 def samples(dataset: "fo.Dataset") -> Iterator[dict]:
     """What the dataset holds of the lake, sample by sample, without pixels; see `selection.compare`."""
-    mask = {"id": {"$ifNull": ["$$mask.mask_id", None]}, "fingerprint": {"$ifNull": [f"$$mask.{FINGERPRINT}", None]}}
+    mask = {
+        "id": {"$ifNull": ["$$mask.mask_id", None]},
+        "fingerprint": {"$ifNull": [f"$$mask.{FINGERPRINT}", None]},
+    }
     held = {"$map": {"input": {"$ifNull": ["$masks.detections", []]}, "as": "mask", "in": mask}}
     stages = [
         {"$match": {"image_id": {"$ne": None}}},
@@ -105,20 +110,38 @@ def samples(dataset: "fo.Dataset") -> Iterator[dict]:
 
 
 def save_views(dataset: "fo.Dataset", stages: Sequence[str]) -> None:
-    """Save a view for each stage and, where there is gold, the masks that agree with it worst, worst first."""
+    """Save a view for each stage and, where there is gold, the masks that agree with it worst, worst first.
+
+    A view that is there already stays as it is, so people may change it.
+    """
     from fiftyone import ViewField as F
 
     with database.alone():
         dataset.reload()
         for stage in stages:
             view = dataset.filter_labels(MASKS, F("stage") == stage)
-            _save_view(dataset, f"stage {stage.replace('_', ' ')}", view, "Masks of this stage of the data engine.")
+            about = "Masks of this stage of the data engine."
+            _save_view(dataset, f"stage {stage.replace('_', ' ')}", about, lambda view=view: view)
         if dataset.count("worst_gold_iou"):
-            bad = dataset.filter_labels(MASKS, F("gold_iou") < GOOD_IOU)
-            about = f"gold IoU below {GOOD_IOU}, worst first"
-            _save_view(dataset, "worst gold IoU", bad.sort_by("worst_gold_iou"), f"Images by their worst mask: {about}.")
-            patches = bad.to_patches(MASKS).sort_by(f"{MASKS}.gold_iou")
-            _save_view(dataset, "worst gold IoU, mask by mask", patches, f"One tile a mask: {about}.")
+            _save_gold_views(dataset)
+
+
+def _save_gold_views(dataset: "fo.Dataset") -> None:
+    from fiftyone import ViewField as F
+
+    # To MongoDB, null is less than every number.
+    is_bad = (F("gold_iou") >= 0) & (F("gold_iou") < GOOD_IOU)
+    images = dataset.filter_labels(MASKS, is_bad).sort_by("worst_gold_iou")
+    about = f"Masks whose gold IoU is below {GOOD_IOU}, the images with the worst of them first."
+    _save_view(dataset, "worst gold IoU", about, lambda: images)
+    about = f"The same masks, one tile each, worst first, of the {N_WORST_IMAGES:,} worst images."
+    worst = images.limit(N_WORST_IMAGES)
+    _save_view(
+        dataset,
+        "worst gold IoU, mask by mask",
+        about,
+        lambda: worst.to_patches(MASKS).sort_by(f"{MASKS}.gold_iou"),
+    )
 
 
 def note_sync(dataset: "fo.Dataset", lake_version: int) -> None:
@@ -131,9 +154,9 @@ def note_sync(dataset: "fo.Dataset", lake_version: int) -> None:
         dataset.save()
 
 
-def _save_view(dataset: "fo.Dataset", name: str, view: "fo.DatasetView", about: str) -> None:
+def _save_view(dataset: "fo.Dataset", name: str, about: str, view: Callable[[], "fo.DatasetView"]) -> None:
     if not dataset.has_saved_view(name):
-        dataset.save_view(name, view, description=about)
+        dataset.save_view(name, view(), description=about)
 
 
 def _create(fo: object, name: str, workspace: Path) -> "fo.Dataset":
@@ -171,31 +194,31 @@ def _check_owner(fo: object, dataset: "fo.Dataset", workspace: Path) -> None:
 
 def _declare_fields(fo: object, dataset: "fo.Dataset") -> None:
     """Declare what the documents hold, so that the App's sidebar offers it; fields there already stay."""
-    declared = set(dataset.get_field_schema(flat=True))
     wanted = {
-        "image_id": (fo.StringField, "id of the image in the lake"),
-        "file_name": (fo.StringField, "name of the image file"),
-        "run_ids": (fo.ListField, "runs whose masks are shown", {"subfield": fo.IntField}),
-        "n_masks": (fo.IntField, "masks shown on this image"),
-        "coverage": (fo.FloatField, "share of the image under at least one mask of its newest run"),
-        "worst_gold_iou": (fo.FloatField, "lowest gold IoU of the masks shown"),
-        MASKS: (fo.EmbeddedDocumentField, "masks of the lake", {"embedded_doc_type": fo.Detections}),
-        f"{MASKS}.detections.mask_id": (fo.StringField, "id of the mask in the lake"),
+        "image_id": fo.StringField(description="id of the image in the lake"),
+        "file_name": fo.StringField(description="name of the image file"),
+        "run_ids": fo.ListField(fo.IntField(), description="runs whose masks are shown"),
+        "n_masks": fo.IntField(description="masks shown on this image"),
+        "coverage": fo.FloatField(description="share of the image under a mask of its newest run chosen"),
+        "worst_gold_iou": fo.FloatField(description="lowest gold IoU of the masks shown"),
+        MASKS: fo.EmbeddedDocumentField(fo.Detections, description="masks of the lake"),
     }
-    wanted |= {f"{MASKS}.detections.{c.name}": (_field_type(fo, c.type), c.about) for c in ATTRIBUTES}
-    for path, (kind, about, *options) in wanted.items():
-        if path not in declared:
-            dataset.add_sample_field(path, kind, description=about, **(options[0] if options else {}))
+    of_mask = {"mask_id": fo.StringField(description="id of the mask in the lake")}
+    of_mask |= {c.name: _field(fo, c) for c in ATTRIBUTES}
+    # The masks' own fields can only be declared once there are masks to hold them.
+    for fields in (wanted, {f"{MASKS}.detections.{name}": field for name, field in of_mask.items()}):
+        declared = dataset.get_field_schema(flat=True)
+        dataset.add_dynamic_sample_fields({path: f for path, f in fields.items() if path not in declared})
 
 
-def _field_type(fo: object, type_name: str) -> type:
-    kind = ARROW_TYPES[type_name]
+def _field(fo: object, column: Column) -> "fo.Field":
+    kind = ARROW_TYPES[column.type]
     if pa.types.is_boolean(kind):
-        return fo.BooleanField
+        return fo.BooleanField(description=column.about)
     if pa.types.is_integer(kind):
-        return fo.IntField
+        return fo.IntField(description=column.about)
     if pa.types.is_floating(kind):
-        return fo.FloatField
+        return fo.FloatField(description=column.about)
     if pa.types.is_string(kind):
-        return fo.StringField
-    raise CurationError(f"a column of type {type_name} has no field in FiftyOne")
+        return fo.StringField(description=column.about)
+    raise CurationError(f"column {column.name} is of type {column.type}, which no field of FiftyOne holds")

@@ -135,7 +135,9 @@ def upsert(sample: SampleDocument, dataset_id: bson.ObjectId, rand: float, now: 
     # Constant arrays are what $indexOfArray turns into a hash table: the merge stays linear.
     place = {"$indexOfArray": [incoming_ids, {"$ifNull": ["$$old.mask_id", None]}]}
     tags = {"tags": {"$setUnion": [{"$ifNull": ["$$old.tags", []]}, "$$new.tags"]}}
-    renewed = _let("new", {"$arrayElemAt": [incoming, "$$place"]}, {"$mergeObjects": ["$$old", "$$new", tags]})
+    renewed = _let(
+        "new", {"$arrayElemAt": [incoming, "$$place"]}, {"$mergeObjects": ["$$old", "$$new", tags]}
+    )
     kept_or_renewed = {
         "$map": {
             "input": {"$ifNull": ["$masks.detections", []]},

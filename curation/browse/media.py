@@ -1,5 +1,6 @@
 """A local file for every image, since FiftyOne shows nothing else."""
 
+import io
 import os
 import uuid
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import PIL.Image
 
-from curation.errors import ImageError
+from curation.errors import ImageError, InputError
 from curation.formats import contents, images
 
 #: What every browser draws, upright by its EXIF orientation only where the format is JPEG.
@@ -56,14 +57,15 @@ def _check_unchanged(image: Mapping[str, object], size_bytes: int) -> None:
 
 
 def _bytes(image: Mapping[str, object]) -> bytes:
-    data = contents.read_bytes(contents.item(image["uri"]), images.MAX_FILE_BYTES)
+    try:
+        data = contents.read_bytes(contents.item(image["uri"]), images.MAX_FILE_BYTES)
+    except InputError as error:
+        raise ImageError(str(error)) from error
     _check_unchanged(image, len(data))
     return data
 
 
 def _png(uri: str) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     PIL.Image.fromarray(images.read_image(uri).pixels).save(buffer, "PNG")
     return buffer.getvalue()

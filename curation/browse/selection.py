@@ -163,10 +163,7 @@ def pending(lake: Lake, batch_rows: int = 2_000) -> Iterator[tuple[dict, list[di
     """
     reader = lake.con.execute("""
         SELECT
-            {'image_id': images.image_id, 'uri': images.uri, 'file_name': images.file_name,
-             'width_px': images.width_px, 'height_px': images.height_px, 'size_bytes': images.size_bytes,
-             'exif_orientation': images.exif_orientation, 'coverage': images.coverage,
-             'fingerprint': images.fingerprint, 'stored_bytes': images.stored_bytes} AS image,
+            images AS image,
             todo.* EXCLUDE (uri, file_name),
             masks.rle_counts
         FROM todo_images AS images
@@ -235,7 +232,7 @@ def _check_where(lake: Lake, where: str) -> None:
     try:
         statements = duckdb.extract_statements(sql)
         if len(statements) != 1:
-            raise QueryError(f"--where {where!r}: it must be one SQL condition, such as \"area_px < 400\"")
+            raise QueryError(f'--where {where!r}: it must be one SQL condition, such as "area_px < 400"')
         lake.con.execute(f"EXPLAIN {sql}")
     except duckdb.Error as error:
         columns = ", ".join(name for name, *_ in lake.con.execute("DESCRIBE browsable").fetchall())

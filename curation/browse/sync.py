@@ -246,5 +246,7 @@ def _outgrown(sample: "SampleDocument") -> Problem:
 
 
 def _lost(run_id: int, image_id: int) -> Problem:
-    reason = f"run {run_id} has masks on image {image_id}, which is not in its `images`: import or run it again"
+    reason = (
+        f"run {run_id} has masks on image {image_id}, which is not in its `images`: import or run it again"
+    )
     return Problem(image_id, "", "image", reason)

@@ -1,10 +1,13 @@
 """A MongoDB of the tests' own, and a small workspace to show."""
 
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 import shown
@@ -12,36 +15,55 @@ import shown
 from curation.lake import Lake
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+PORT = free_port()
+FOLDER = Path(tempfile.mkdtemp(prefix="curation-mongo-"))
+# FiftyOne reads these when it is imported, and tests import it while they are collected.
+os.environ.update(
+    FIFTYONE_DATABASE_URI=f"mongodb://127.0.0.1:{PORT}",
+    FIFTYONE_DATABASE_NAME="curation-tests",
+    FIFTYONE_DATABASE_DIR=str(FOLDER / "unused"),
+    FIFTYONE_CONFIG_PATH=str(FOLDER / "config.json"),
+    FIFTYONE_SHOW_PROGRESS_BARS="false",
+    CURATION_CACHE=str(FOLDER / "cache"),
+)
+
+
 @pytest.fixture(scope="session")
-def mongo(tmp_path_factory):
-    """A real mongod on a free port, with FiftyOne pointed at it; nobody's own database is touched."""
-    folder = tmp_path_factory.mktemp("mongo")
-    port = free_port()
-    settings = {
-        "FIFTYONE_DATABASE_URI": f"mongodb://127.0.0.1:{port}",
-        "FIFTYONE_DATABASE_NAME": "curation-tests",
-        "FIFTYONE_DATABASE_DIR": str(folder / "unused"),
-        "FIFTYONE_CONFIG_PATH": str(folder / "config.json"),
-        "FIFTYONE_SHOW_PROGRESS_BARS": "false",
-        "CURATION_CACHE": str(folder / "cache"),
-    }
-    os.environ.update(settings)
-    pytest.importorskip("fiftyone", reason="fiftyone is not installed")
+def mongo():
+    """A real mongod of the tests' own, with FiftyOne pointed at it; nobody's own database is touched."""
+    fiftyone = pytest.importorskip("fiftyone", reason="fiftyone is not installed")
+    from fiftyone.core.odm import database
     from fiftyone.core.service import DatabaseService, ServiceExecutableNotFound
 
+    fiftyone.config.database_uri = os.environ["FIFTYONE_DATABASE_URI"]  # other tests may have imported it
+    fiftyone.config.database_name = os.environ["FIFTYONE_DATABASE_NAME"]
     try:
         mongod = DatabaseService.find_mongod()
     except ServiceExecutableNotFound:
         pytest.skip("mongod (fiftyone-db) is not installed")
-    arguments = ["--dbpath", folder, "--logpath", folder / "mongo.log", "--port", port, "--bind_ip", "127.0.0.1"]
-    server = subprocess.Popen([mongod, "--nounixsocket", *map(str, arguments)], stdout=subprocess.DEVNULL)
-    wait_until_served(port)
-    yield settings["FIFTYONE_DATABASE_URI"]
-    from fiftyone.core.odm import database
-
+    options = [
+        "--dbpath",
+        FOLDER,
+        "--logpath",
+        FOLDER / "mongo.log",
+        "--port",
+        PORT,
+        "--bind_ip",
+        "127.0.0.1",
+    ]
+    server = subprocess.Popen([mongod, "--nounixsocket", *map(str, options)], stdout=subprocess.DEVNULL)
+    wait_until_served(PORT)
+    yield os.environ["FIFTYONE_DATABASE_URI"]
     database._disconnect()
     server.terminate()
     server.wait(30)
+    shutil.rmtree(FOLDER)
 
 
 @pytest.fixture
@@ -60,12 +82,6 @@ def workspace(tmp_path):
 def name():
     """A dataset name that no other test uses."""
     return f"test-{uuid.uuid4().hex}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until_served(port: int, patience_s: float = 60) -> None:

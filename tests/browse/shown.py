@@ -22,7 +22,9 @@ def shapes(seed: int, n_masks: int = 3, width_px: int = WIDTH_PX, height_px: int
     y, x = np.mgrid[:height_px, :width_px]
     found = []
     for number in range(n_masks):
-        centre = (width_px - 8, height_px - 8) if number == 0 else rng.uniform((10, 10), (width_px, height_px))
+        centre = (
+            (width_px - 8, height_px - 8) if number == 0 else rng.uniform((10, 10), (width_px, height_px))
+        )
         radius = rng.uniform(4, 14, 2)
         found.append(((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2 <= 1)
     return np.array(found).reshape(n_masks, height_px, width_px)

@@ -18,10 +18,16 @@ from curation.browse.sync import sync
 from curation.lake import Lake
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 LAUNCH = "from curation.cli import main; main()"
 #: Lines and the label that the App draws around a box, in pixels of the screen.
 STROKE_PX, LABEL_PX = 6, 40
@@ -76,7 +82,9 @@ def page():
 
 
 def test_the_app_draws_each_mask_where_it_is(page, app_url, tmp_path):
-    page.add_init_script("localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')")  # it hides the grid
+    page.add_init_script(
+        "localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')"
+    )  # it hides the grid
     page.goto(app_url)
     page.locator('[data-cy="looker"]').first.click(timeout=60_000)
     page.wait_for_selector('[data-cy="modal"]', timeout=30_000)
