@@ -70,7 +70,7 @@ figures AS (
         with_large.high,
         with_large.n_images,
         with_large.effective_n,
-        concat('images with an unmasked region of at least ', $large_region_share, ' of them') AS meaning
+        concat('images with a bare region of at least ', $large_region_share, ' of their area') AS meaning
     FROM estimates
     UNION ALL
     SELECT

@@ -26,96 +26,113 @@ columns:
   effective_n: {type: DOUBLE, about: independent masks that would tell as much about mask_share}
   design: {type: VARCHAR, about: what was counted and what the interval takes as the unit}
 */
-WITH images_of_run AS (
+WITH pairs_of_image AS (
     SELECT
         run_id,
         image_id,
-        n_masks
-    FROM image_coverage
-    WHERE n_masks > 0 AND ($run_id IS NULL OR run_id = $run_id)
+        count(*) AS n_pairs_any,
+        count(*) FILTER (WHERE iou > $warn_iou) AS n_pairs_over_warning,
+        count(*) FILTER (WHERE iou > $limit_iou) AS n_pairs_over_limit,
+        count(*) FILTER (WHERE greatest(mask_share, other_share) >= $inside_share) AS n_pairs_inside
+    FROM "overlaps"
+    WHERE $run_id IS NULL OR run_id = $run_id
+    GROUP BY run_id, image_id
 ),
 
-kinds (place, overlap, threshold) AS (
-    VALUES
-    (1, 'any', NULL::DOUBLE),
-    (2, 'over_warning', $warn_iou::DOUBLE),
-    (3, 'over_limit', $limit_iou::DOUBLE),
-    (4, 'inside', $inside_share::DOUBLE)
-),
-
-pairs AS (
+members AS (
     SELECT
         run_id,
         image_id,
         mask_id,
-        other_mask_id,
-        kinds.place,
-        kinds.overlap <> 'inside' OR mask_share >= kinds.threshold AS has_mask,
-        kinds.overlap <> 'inside' OR other_share >= kinds.threshold AS has_other
+        iou,
+        mask_share AS inside_share
     FROM "overlaps"
-    CROSS JOIN kinds
-    WHERE
-        ($run_id IS NULL OR run_id = $run_id)
-        AND CASE kinds.overlap
-            WHEN 'any' THEN TRUE
-            WHEN 'inside' THEN greatest(mask_share, other_share) >= kinds.threshold
-            ELSE iou > kinds.threshold
-        END
+    WHERE $run_id IS NULL OR run_id = $run_id
+    UNION ALL
+    SELECT
+        run_id,
+        image_id,
+        other_mask_id AS mask_id,
+        iou,
+        other_share AS inside_share
+    FROM "overlaps"
+    WHERE $run_id IS NULL OR run_id = $run_id
+),
+
+overlapping_masks AS (
+    SELECT
+        run_id,
+        image_id,
+        max(iou) AS max_iou,
+        max(inside_share) AS max_inside_share
+    FROM members
+    GROUP BY run_id, image_id, mask_id
 ),
 
 masks_of_image AS (
     SELECT
         run_id,
         image_id,
-        place,
-        count(DISTINCT mask_id) AS n_overlapping
-    FROM (
-        SELECT
-            run_id,
-            image_id,
-            place,
-            mask_id
-        FROM pairs
-        WHERE has_mask
-        UNION ALL
-        SELECT
-            run_id,
-            image_id,
-            place,
-            other_mask_id AS mask_id
-        FROM pairs
-        WHERE has_other
-    ) AS members
-    GROUP BY run_id, image_id, place
+        count(*) AS n_masks_any,
+        count(*) FILTER (WHERE max_iou > $warn_iou) AS n_masks_over_warning,
+        count(*) FILTER (WHERE max_iou > $limit_iou) AS n_masks_over_limit,
+        count(*) FILTER (WHERE max_inside_share >= $inside_share) AS n_masks_inside
+    FROM overlapping_masks
+    GROUP BY run_id, image_id
 ),
 
-pairs_of_run AS (
+-- An image without overlaps counts with 0 of its masks.
+kinds_of_image AS (
     SELECT
-        run_id,
-        place,
-        count(*) AS n_pairs
-    FROM pairs
-    GROUP BY run_id, place
+        coverage.run_id,
+        coverage.n_masks AS n_image_masks,
+        unnest([
+            {
+                'place': 1,
+                'overlap': 'any',
+                'threshold': NULL,
+                'n_pairs': n_pairs_any,
+                'n_masks': n_masks_any
+            },
+            {
+                'place': 2,
+                'overlap': 'over_warning',
+                'threshold': $warn_iou::DOUBLE,
+                'n_pairs': n_pairs_over_warning,
+                'n_masks': n_masks_over_warning
+            },
+            {
+                'place': 3,
+                'overlap': 'over_limit',
+                'threshold': $limit_iou::DOUBLE,
+                'n_pairs': n_pairs_over_limit,
+                'n_masks': n_masks_over_limit
+            },
+            {
+                'place': 4,
+                'overlap': 'inside',
+                'threshold': $inside_share::DOUBLE,
+                'n_pairs': n_pairs_inside,
+                'n_masks': n_masks_inside
+            }
+        ]) AS of_kind
+    FROM image_coverage AS coverage
+    LEFT JOIN pairs_of_image USING (run_id, image_id)
+    LEFT JOIN masks_of_image USING (run_id, image_id)
+    WHERE coverage.n_masks > 0 AND ($run_id IS NULL OR coverage.run_id = $run_id)
 ),
 
 figures AS (
     SELECT
-        images_of_run.run_id,
-        kinds.place,
-        kinds.overlap,
-        kinds.threshold,
-        coalesce(sum(masks_of_image.n_overlapping), 0)::BIGINT AS n_overlapping_masks,
-        share_interval(
-            ratio_sums(coalesce(masks_of_image.n_overlapping, 0), images_of_run.n_masks)
-        ) AS overlapping
-    FROM images_of_run
-    CROSS JOIN kinds
-    LEFT JOIN masks_of_image
-        ON
-            images_of_run.run_id = masks_of_image.run_id
-            AND images_of_run.image_id = masks_of_image.image_id
-            AND kinds.place = masks_of_image.place
-    GROUP BY images_of_run.run_id, kinds.place, kinds.overlap, kinds.threshold
+        run_id,
+        of_kind.place,
+        of_kind.overlap,
+        of_kind.threshold,
+        coalesce(sum(of_kind.n_pairs), 0)::BIGINT AS n_pairs,
+        coalesce(sum(of_kind.n_masks), 0)::BIGINT AS n_overlapping_masks,
+        share_interval(ratio_sums(coalesce(of_kind.n_masks, 0), n_image_masks)) AS overlapping
+    FROM kinds_of_image
+    GROUP BY run_id, of_kind.place, of_kind.overlap, of_kind.threshold
 )
 
 SELECT
@@ -124,7 +141,7 @@ SELECT
     figures.run_id,
     figures.overlap,
     figures.threshold,
-    coalesce(pairs_of_run.n_pairs, 0) AS n_pairs,
+    figures.n_pairs,
     figures.n_overlapping_masks,
     figures.overlapping.share AS mask_share,
     figures.overlapping.low AS mask_share_low,
@@ -135,5 +152,4 @@ SELECT
     'every measured mask of the run; image as cluster' AS design
 FROM figures
 INNER JOIN runs USING (run_id)
-LEFT JOIN pairs_of_run USING (run_id, place)
 ORDER BY runs.stage, runs.cycle, figures.run_id, figures.place
