@@ -1,0 +1,48 @@
+"""Runs of random masks in a lake, to be measured and matched."""
+
+import lakes
+from blobs import blobs
+
+from curation import runs, shards
+from curation.masks import encode
+from curation.schemas import TABLES
+
+
+class StoredBlobs:
+    """Work for `shards.run`: each image gets its row and some masks; in `gold_masks` where `is_gold`."""
+
+    def __init__(
+        self, n_masks: int, is_gold: bool = False, width_px: int = 8, damage: str | None = None
+    ) -> None:
+        self.n_masks, self.is_gold, self.width_px, self.damage = n_masks, is_gold, width_px, damage
+
+    def __call__(self, shard: shards.Shard) -> shards.Result:
+        images, masks = [], []
+        for number in range(shard.first, shard.stop):
+            image = lakes.image_row(shard.run_id, number, width_px=self.width_px)
+            images.append(image)
+            runs_ = encode(blobs(number, self.n_masks, image["height_px"], self.width_px))
+            masks += lakes.mask_rows(shard.run_id, number, image, runs_)
+        if self.damage:
+            masks[1]["rle_counts"] = self.damage
+        name = "masks"
+        if self.is_gold:
+            name = "gold_masks"
+            masks = [_gold_row(row) for row in masks]
+        tables = {"images": TABLES["images"].table(images), name: TABLES[name].table(masks)}
+        return shards.Result(tables, len(images), len(masks))
+
+
+def _gold_row(row: dict) -> dict:
+    kept = {name: value for name, value in row.items() if name in TABLES["gold_masks"].arrow.names}
+    return {**kept, "gold_mask_id": row["mask_id"], "annotator": "renderer", "is_anchored": False}
+
+
+def stored_run(lake, n_images=4, n_masks=5, kind="import", is_finished=True, name="", **changes) -> int:
+    spec = lakes.spec(kind=kind, image_set_sha256=f"{kind} {name}", n_images=n_images)
+    run_id = runs.start(lake, spec).run_id
+    blobs_ = StoredBlobs(n_masks, is_gold=kind == "gold", **changes)
+    shards.run(lake, blobs_, shards.plan(run_id, kind, n_images, per_shard=2))
+    if is_finished:
+        runs.finish(lake, run_id)
+    return run_id
