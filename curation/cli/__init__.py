@@ -1,7 +1,6 @@
 """The command line: one file a group of commands; each parses, makes one call and prints."""
 
 import importlib
-import importlib.util
 import sys
 
 import typer
@@ -30,8 +29,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in GROUPS:
-    if importlib.util.find_spec(f"curation.cli.{group}") is None:
-        continue  # TODO(core): remove once every group is there
     importlib.import_module(f"curation.cli.{group}").register(app)
 
 
