@@ -55,21 +55,27 @@ def sa1b_record(scene: Scene, name: str) -> dict:
     """
     height, width = scene.pixels.shape[:2]
     runs = masks.Runs.concat([scene.wholes, scene.parts])
-    n_masks = len(runs)
+    labels = scene.whole_names + scene.part_names
+    columns = zip(
+        masks.to_strings(runs), masks.areas(runs).tolist(), masks.boxes(runs).tolist(), labels, strict=True
+    )
+    rows = [
+        {
+            "id": i + 1,
+            "rle_counts": counts,
+            "area_px": area_px,
+            "bbox_xywh": bbox_xywh,
+            "predicted_iou": 1.0,
+            "stability_score": 1.0,
+            "crop_box_xywh": [0.0, 0.0, float(width), float(height)],
+            "point_xy": _point_inside(runs[i]),
+            "label": label,
+            "nesting": "whole" if i < len(scene.wholes) else "part",
+        }
+        for i, (counts, area_px, bbox_xywh, label) in enumerate(columns)
+    ]
     image = {"image_id": scene.index, "source_image_id": None, "width_px": width, "height_px": height}
-    columns = {
-        "mask_id": range(1, n_masks + 1),
-        "rle_counts": masks.to_strings(runs),
-        "area_px": masks.areas(runs).tolist(),
-        "bbox_xywh": masks.boxes(runs).tolist(),
-        "predicted_iou": [1.0] * n_masks,
-        "stability_score": [1.0] * n_masks,
-        "crop_box_xywh": [[0.0, 0.0, float(width), float(height)]] * n_masks,
-        "point_xy": [_point_inside(runs[i]) for i in range(n_masks)],
-        "label": scene.whole_names + scene.part_names,
-        "nesting": ["whole"] * len(scene.wholes) + ["part"] * len(scene.parts),
-    }
-    return to_record(image | {"file_name": f"{name}.jpg"}, columns)
+    return to_record(image | {"file_name": f"{name}.jpg"}, rows)
 
 
 def _point_inside(one: masks.Runs) -> list[float]:
