@@ -1,8 +1,8 @@
 """Printing rows and the end of a command."""
 
+import json
 import sys
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,9 +11,9 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from curation.cli.options import Format
+from curation.cli.tables import cell, fitted, is_number
 from curation.errors import InputError
 
 console = Console()
@@ -28,7 +28,8 @@ def print_table(rows: pa.Table, output_format: Format = Format.table, out: Path 
             raise InputError("--format parquet writes binary data: name a file with --out FILE")
         pq.write_table(rows, out)
     elif output_format is Format.table and out is None:
-        console.print(rich_table(rows))
+        for part in fitted(rows, console.width):
+            console.print(part)
         messages.print(f"{rows.num_rows} row{'' if rows.num_rows == 1 else 's'}", style="dim")
         return
     elif out is None:
@@ -45,37 +46,9 @@ def _write(rows: pa.Table, output_format: Format, file: BinaryIO) -> None:
     if output_format is Format.csv:
         pacsv.write_csv(_flat(rows), file)
     elif output_format is Format.json:
-        frame = _json_safe(rows)
-        file.writelines(f"{line}\n".encode() for line in frame)
+        file.writelines(f"{line}\n".encode() for line in _json_lines(rows))
     else:
         file.writelines(f"{line}\n".encode() for line in _markdown(rows))
-
-
-def rich_table(rows: pa.Table, title: str | None = None) -> Table:
-    """Rows as a terminal table, numbers to the right."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for field in rows.schema:
-        table.add_column(field.name, justify="right" if _is_number(field.type) else "left", overflow="fold")
-    for row in rows.to_pylist():
-        table.add_row(*(cell(value) for value in row.values()))
-    return table
-
-
-def cell(value: object) -> str:
-    """One value for people: four significant decimals of a float, nothing for null."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, bytes):
-        return f"{len(value)} B"
-    return str(value)
 
 
 def end(n_problems: int, what: str = "inputs") -> None:
@@ -88,20 +61,14 @@ def end(n_problems: int, what: str = "inputs") -> None:
         raise typer.Exit(1)
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
 def _markdown(rows: pa.Table) -> Iterable[str]:
     yield f"| {' | '.join(rows.column_names)} |"
-    yield f"| {' | '.join('---:' if _is_number(f.type) else '---' for f in rows.schema)} |"
+    yield f"| {' | '.join('---:' if is_number(f.type) else '---' for f in rows.schema)} |"
     for row in rows.to_pylist():
         yield "| " + " | ".join(cell(value).replace("|", "\\|") for value in row.values()) + " |"
 
 
-def _json_safe(rows: pa.Table) -> Iterable[str]:
-    import json
-
+def _json_lines(rows: pa.Table) -> Iterable[str]:
     def plain(value: object) -> object:
         return value.hex() if isinstance(value, bytes) else str(value)
 
@@ -111,8 +78,6 @@ def _json_safe(rows: pa.Table) -> Iterable[str]:
 
 def _flat(rows: pa.Table) -> pa.Table:
     """CSV has no lists: they are written as JSON text."""
-    import json
-
     for index, field in enumerate(rows.schema):
         if pa.types.is_nested(field.type):
             texts = [

@@ -11,13 +11,16 @@ from rich.text import Text
 GAP = 3
 #: A cell is folded rather than let it grow beyond this.
 WIDEST_CELL = 36
+#: Long texts of a column become notes while there are no more of them than a person keeps in mind.
+MOST_NOTES = 4
 
 
 def fitted(rows: pa.Table, width: int) -> list[Table | Text]:
     """The rows for a terminal `width` columns wide; an estimate and its interval share a cell.
 
     Too wide a table first loses the columns that hold one value in all rows: they are told once, above it.
-    Still too wide, it is turned: a line a column, as many rows side by side as fit.
+    Then long texts that recur become numbered notes. Still too wide, it is turned: a line a column, as many
+    rows side by side as fit.
     """
     rows = _with_intervals(rows)
     if _natural_width(rows) <= width:
@@ -25,6 +28,8 @@ def fitted(rows: pa.Table, width: int) -> list[Table | Text]:
     if rows.num_rows == 0:
         return [Text(f"No rows. Columns: {', '.join(rows.column_names)}", style="dim")]
     said, rows = _same_everywhere(rows)
+    notes, rows = _noted(rows)
+    said += notes
     if rows.num_columns and _natural_width(rows) <= width:
         return [*said, upright(rows)]
     return [*said, *_turned(rows, width)]
@@ -60,9 +65,9 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def _with_intervals(rows: pa.Table) -> pa.Table:
-    """`x`, `x_low` and `x_high` as one column of texts, "x [low, high]"."""
+    """`x`, `x_low` and `x_high` as one column of texts, "x [low, high]"; so `estimate`, `low` and `high`."""
     for name in rows.column_names:
-        bounds = [f"{name}_low", f"{name}_high"]
+        bounds = ["low", "high"] if name == "estimate" else [f"{name}_low", f"{name}_high"]
         if not set(bounds) <= set(rows.column_names):
             continue
         triples = zip(*(rows[part].to_pylist() for part in (name, *bounds)), strict=True)
@@ -99,6 +104,21 @@ def _same_everywhere(rows: pa.Table) -> tuple[list[Text], pa.Table]:
         return [], rows
     told = ", ".join(f"{name} {value or 'null'}" for name, value in same.items())
     return [Text(f"In every row: {told}", style="dim")], rows.drop_columns(list(same))
+
+
+def _noted(rows: pa.Table) -> tuple[list[Text], pa.Table]:
+    """Lines that number the few long texts of a column, and the rows with the numbers in their place."""
+    notes = []
+    for name, texts in zip(rows.column_names, _texts(rows), strict=True):
+        different = list(dict.fromkeys(texts))
+        if max(map(len, texts)) <= WIDEST_CELL or len(different) > MOST_NOTES:
+            continue
+        notes += [
+            Text(f"{name} ({i}): {text or 'null'}", style="dim") for i, text in enumerate(different, start=1)
+        ]
+        numbers = pa.array([f"({different.index(text) + 1})" for text in texts])
+        rows = rows.set_column(rows.column_names.index(name), name, numbers)
+    return notes, rows
 
 
 def _turned(rows: pa.Table, width: int) -> Iterator[Table]:
