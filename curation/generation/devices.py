@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 
 from curation.errors import InputError, MissingExtraError
@@ -12,20 +13,29 @@ _held: list[object] = []  # open lock files: closing one would give its slot bac
 def available(device: str, backend: str) -> list[str]:
     """The devices that `--device` means: `auto` is every GPU, else MPS, else the CPU.
 
-    onnxruntime finds its own device, and takes a number only where one is named. Raises InputError and
-    MissingExtraError.
+    onnxruntime cannot count GPUs: `auto` is its first one there. Raises InputError and MissingExtraError.
     """
     if backend == "onnx":
-        return [device]
-    try:
+        with extra_named("an ONNX model", "generate"):
+            from curation.generation.segmenters import onnx
+
+        return [onnx.choose_device(device)]
+    with extra_named("a torch checkpoint", "sam"):
         import torch
 
-        from curation.generation.segmenters.sam import choose_device
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("a torch checkpoint", "sam", error.name) from error
+        from curation.generation.segmenters import sam
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return [f"cuda:{k}" for k in range(torch.cuda.device_count())]
-    return [choose_device(device)]
+    return [sam.choose_device(device)]
+
+
+@contextlib.contextmanager
+def extra_named(what: str, extra: str) -> Iterator[None]:
+    """Say which extra to install where an import inside fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(what, extra, error.name) from error
 
 
 def claim(slots: tuple[str, ...], folder: Path) -> str:

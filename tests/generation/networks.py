@@ -44,6 +44,7 @@ def liven(sam: Sam) -> Sam:
             layer.weight *= 4
     for layer in sam.mask_decoder.iou_prediction_head.layers:
         layer.weight *= 2
+    sam.mask_decoder.iou_prediction_head.layers[-1].bias += 0.6
     return sam.eval()
 
 

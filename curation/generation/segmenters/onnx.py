@@ -32,8 +32,12 @@ class OnnxSegmenter:
     def __init__(
         self, encoder: Path, decoder: Path, device: str = "auto", threads: int | None = None
     ) -> None:
-        self.device, providers = _choose_device(device)
-        self.points_per_batch = POINTS_PER_BATCH[self.device]
+        self.device = choose_device(device)
+        kind, _, number = self.device.partition(":")
+        providers = ["CPUExecutionProvider"]
+        if kind == "cuda":
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(number)}))
+        self.points_per_batch = POINTS_PER_BATCH[kind]
         self.memory_errors: tuple[type[BaseException], ...] = ()
         self._encoder = _session(encoder, providers, threads)
         self._decoder = _session(decoder, providers, threads)
@@ -91,18 +95,16 @@ def _session(path: Path, providers: list[str], threads: int | None) -> onnxrunti
         ) from error
 
 
-def _choose_device(device: str) -> tuple[str, list[str]]:
+def choose_device(device: str) -> str:
+    """`auto` as the best that this onnxruntime has: cuda:0, else cpu. Raises InputError for what it has not."""
     has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     there = ["cuda", "cpu"] if has_cuda else ["cpu"]
-    name = there[0] if device == "auto" else device.split(":")[0]
-    if name not in there:
+    kind, _, number = (there[0] if device == "auto" else device).partition(":")
+    if kind not in there:
         raise InputError(
             f"device {device!r}: this onnxruntime runs on {', '.join(there)}; name one of them, or auto"
         )
-    if name == "cpu":
-        return name, ["CPUExecutionProvider"]
-    number = int(device.partition(":")[2] or 0)
-    return name, [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]
+    return f"cuda:{number or 0}" if kind == "cuda" else kind
 
 
 def _check(
