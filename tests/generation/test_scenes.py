@@ -65,6 +65,11 @@ def test_every_mask_is_visible(scene):
         assert (runs.height, runs.width) == scene.pixels.shape[:2] == SIZE[::-1]
 
 
+def test_no_mask_is_there_twice(scene):
+    strings = masks.to_strings(scene.wholes) + masks.to_strings(scene.parts)
+    assert len(set(strings)) == len(strings)
+
+
 def test_a_mask_holds_the_pixels_of_its_thing():
     """The cut of a thing against its background is a jump in colour, not an edge a pixel off."""
     scene = render(2, 4, (320, 240), theme="space")

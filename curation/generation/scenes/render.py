@@ -136,15 +136,19 @@ class Canvas:
         return [] if found is None else [found]
 
     def gold(self) -> tuple[list[Named], masks.Runs]:
-        """Everything named that still shows, and its visible pixels. A part that shows just as its whole is left out."""
-        seen = np.bincount(self.labels.ravel(), minlength=self.n_labels + 2)
-        up_to = np.cumsum(seen)
-        visible_px = [int(up_to[n.last] - up_to[n.first - 1]) for n in self.named]
-        kept = [
-            n
-            for n, px in zip(self.named, visible_px, strict=True)
-            if px >= MIN_VISIBLE_PX and (n.is_whole or px < visible_px[n.whole])
-        ]
+        """Everything named that still shows, wholes before their parts, and its visible pixels.
+
+        A part that shows just as what it lies on would be the same mask again: it is left out.
+        """
+        up_to = np.cumsum(np.bincount(self.labels.ravel(), minlength=self.n_labels + 1))
+        kept, lies_on = [], []
+        for one in self.named:
+            visible_px = int(up_to[one.last] - up_to[one.first - 1])
+            while lies_on and lies_on[-1][0].last < one.first:
+                lies_on.pop()
+            if visible_px >= MIN_VISIBLE_PX and not (lies_on and lies_on[-1][1] == visible_px):
+                kept.append(one)
+            lies_on.append((one, visible_px))
         return kept, _encode(self.labels, kept)
 
 
