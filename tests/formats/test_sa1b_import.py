@@ -152,11 +152,9 @@ def test_of_records_that_name_one_image_the_first_counts(lake, tmp_path, shard_s
         contents[name] = json.dumps(record(5, random_masks(8, 3), "sa_1.jpg")).encode()
     job = import_sa1b(lake, write_folder(tmp_path / "sa", contents), shard_size=shard_size)
     assert [row["image_number"] for row in rows(lake, "FROM images ORDER BY 1, 3")] == [0, 1]
-    assert [Path(row["source"]).name for row in rows(lake, "FROM problems ORDER BY source")] == [
-        "sa_1.json",
-        "z.json",
-    ]
-    assert "sa_1 again.json does" in rows(lake, "FROM problems")[0]["reason"]
+    problems = rows(lake, "FROM problems ORDER BY source")
+    assert [Path(row["source"]).name for row in problems] == ["sa_1.json", "z.json"]
+    assert "sa_1 again.json does" in problems[0]["reason"]
     assert len(rows(lake, "FROM masks")) == 4 + 3
     assert job.n_problems(lake) == 2
 

@@ -1,0 +1,88 @@
+"""An import that is killed again and again ends as if it had never been killed."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from curation.lake import Lake
+from tests.formats.records import files, random_masks, record, write_folder
+
+N_KILLS = 20
+N_RECORDS = 60
+TABLES = ("images", "masks", "problems")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """60 records, one of them no JSON, one with a bad annotation, two that name one image."""
+    contents = files(N_RECORDS)
+    contents["sa_7.json"] = b"{"
+    bad = json.loads(contents["sa_9.json"])
+    bad["annotations"][1]["bbox"] = "none"
+    contents["sa_9.json"] = json.dumps(bad).encode()
+    contents["zz.json"] = json.dumps(record(99, random_masks(99, 2), "sa_3.jpg")).encode()
+    return write_folder(tmp_path_factory.mktemp("source"), contents)
+
+
+def start(source: Path, workspace: Path, workers: int = 1) -> subprocess.Popen:
+    command = [sys.executable, "-c", "from curation.cli import main; main()", "import", "sa1b", str(source)]
+    options = ["--workspace", str(workspace), "--shard-size", "2", "--workers", str(workers)]
+    return subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def content(workspace: Path) -> dict[str, list]:
+    with Lake.open(workspace, read_only=True) as lake:
+        found = {name: lake.con.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in TABLES}
+        found["shards"] = lake.con.execute(
+            "SELECT * EXCLUDE (took_s, finished_at) FROM shards ORDER BY ALL"
+        ).fetchall()
+        found["runs"] = lake.con.execute(
+            "SELECT run_id, run_key, finished_at IS NOT NULL FROM runs"
+        ).fetchall()
+        doubled = lake.con.execute("SELECT mask_id FROM masks GROUP BY 1 HAVING count(*) > 1").fetchall()
+        assert doubled == []
+    return found
+
+
+def n_shards(workspace: Path) -> int:
+    with Lake.open(workspace, read_only=True) as lake:
+        return lake.con.execute("SELECT count(*) FROM shards").fetchone()[0]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_nothing_is_lost_or_doubled(source, tmp_path):
+    undisturbed = tmp_path / "undisturbed"
+    Lake.create(undisturbed).close()
+    begun = time.monotonic()
+    assert start(source, undisturbed).wait(timeout=60) == 1  # it has problems
+    work_s = time.monotonic() - begun
+    begun = time.monotonic()
+    assert start(source, undisturbed).wait(timeout=60) == 1
+    start_s = time.monotonic() - begun
+    expected = content(undisturbed)
+    assert len(expected["images"]) == N_RECORDS - 1
+
+    moments = random.Random(0)
+    kills, kills_between_shards, workspaces = 0, 0, 0
+    while kills < N_KILLS:
+        workspaces += 1
+        workspace = tmp_path / f"killed{workspaces}"
+        Lake.create(workspace).close()
+        while kills < N_KILLS:
+            process = start(source, workspace, workers=moments.choice([1, 1, 1, 2]))
+            try:
+                process.wait(timeout=moments.uniform(0.8 * start_s, start_s + 0.3 * (work_s - start_s)))
+                break  # it came to its end
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            kills += 1
+            kills_between_shards += 0 < n_shards(workspace) < len(expected["shards"])
+        assert start(source, workspace).wait(timeout=60) == 1
+        assert content(workspace) == expected
+    assert kills_between_shards >= N_KILLS // 4
