@@ -130,13 +130,12 @@ def upsert(sample: SampleDocument, dataset_id: bson.ObjectId, rand: float, now: 
     A mask that is there already keeps what people and other tools added to it (tags, fields); new masks go
     to the end. The database itself merges, so two syncs of one image at once lose nothing.
     """
-    incoming = {"$literal": list(sample.detections)}
     incoming_ids = {"$literal": [str(mask_id) for mask_id in sample.mask_ids]}
-    # Constant arrays are what $indexOfArray turns into a hash table: the merge stays linear.
+    # A constant array is what $indexOfArray turns into a hash table: the merge stays linear.
     place = {"$indexOfArray": [incoming_ids, {"$ifNull": ["$$old.mask_id", None]}]}
     tags = {"tags": {"$setUnion": [{"$ifNull": ["$$old.tags", []]}, "$$new.tags"]}}
     renewed = _let(
-        "new", {"$arrayElemAt": [incoming, "$$place"]}, {"$mergeObjects": ["$$old", "$$new", tags]}
+        "new", {"$arrayElemAt": ["$$incoming", "$$place"]}, {"$mergeObjects": ["$$old", "$$new", tags]}
     )
     kept_or_renewed = {
         "$map": {
@@ -146,7 +145,10 @@ def upsert(sample: SampleDocument, dataset_id: bson.ObjectId, rand: float, now: 
         }
     }
     is_present = {"$in": ["$$new.mask_id", {"$ifNull": ["$masks.detections.mask_id", []]}]}
-    added = {"$filter": {"input": incoming, "as": "new", "cond": {"$not": is_present}}}
+    added = {"$filter": {"input": "$$incoming", "as": "new", "cond": {"$not": is_present}}}
+    # Bound once: an update may not be larger than a document, 16 MiB.
+    incoming = {"$literal": list(sample.detections)}
+    merged = _let("incoming", incoming, {"$concatArrays": [kept_or_renewed, added]})
     fields = {
         "_media_type": "image",
         "_dataset_id": dataset_id,
@@ -158,7 +160,7 @@ def upsert(sample: SampleDocument, dataset_id: bson.ObjectId, rand: float, now: 
         "masks": {
             "_cls": "Detections",
             FINGERPRINT: sample.fingerprint,
-            "detections": {"$concatArrays": [kept_or_renewed, added]},
+            "detections": merged,
         },
     }
     return [{"$set": fields}, SUMMARY]

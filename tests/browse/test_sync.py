@@ -195,6 +195,16 @@ def test_where_sees_masks_features_gold_and_their_context(workspace, name):
     assert set(detections_by_id(load(name))) == {ids[1]}
 
 
+def test_a_report_chooses_the_masks_that_it_names(workspace, name):
+    lake, run_id = workspace
+    ids = mask_ids(lake)
+    shown.add_gold_ious(lake, run_id, {ids[1]: 0.3, ids[2]: 0.95, ids[5]: 0.6})
+    sync(lake, Choice(run_id, report="worst_masks"), name)
+    assert set(detections_by_id(load(name))) == {ids[1], ids[5]}
+    with pytest.raises(QueryError, match="names no masks"):
+        sync(lake, Choice(report="problems"), name)
+
+
 def test_nothing_chosen_writes_nothing(workspace, name):
     lake, _ = workspace
     summary = sync(lake, Choice(where="area_px < 0"), name)
