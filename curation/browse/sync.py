@@ -170,8 +170,8 @@ def pack(image: Row, rows: Sequence[Row], media_folder: Path) -> Packed:
         for row, detection in zip(batch, documents.detections(batch, runs, ATTRIBUTE_NAMES), strict=True):
             # A mask that is there already takes no new room.
             room_bytes -= len(detection.raw) if row["is_new"] else 0
-            if room_bytes < 0:
-                break
+            if row["is_new"] and room_bytes < 0:
+                continue
             detections.append(detection)
             mask_ids.append(row["mask_id"])
     n_left_out = len(rows) - len(detections) - len(problems)

@@ -278,6 +278,19 @@ def test_an_image_with_too_many_masks_keeps_the_largest_and_says_so(workspace, n
     assert written(sync(lake, Choice(), name)) == (9 - summary.n_masks_written, 0, 0)
 
 
+@pytest.mark.slow
+def test_a_sample_near_the_limit_of_mongodb_is_written_and_renewed(mongo, tmp_path, name):
+    """36 masks of noise pack into some 9 MB, so neither an update nor the sample may hold them twice."""
+    noise = np.random.default_rng(0).random((36, 1200, 1600)) < 0.5
+    picture = shown.paint(tmp_path / "noise.png", noise[:1])
+    with Lake.create(tmp_path / "workspace") as lake:
+        run_id = shown.add_run(lake, {picture: noise})
+        assert written(sync(lake, Choice(), name)) == (36, 0, 0)
+        shown.add_gold_ious(lake, run_id, dict.fromkeys(mask_ids(lake), 0.5))
+        assert written(sync(lake, Choice(), name)) == (36, 0, 0)
+    assert load(name).values("worst_gold_iou") == [0.5]
+
+
 # -- at once ---------------------------------------------------------------------------------
 
 
