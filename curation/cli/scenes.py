@@ -46,6 +46,6 @@ def photographs(out: Annotated[Path, typer.Argument(help="Folder for the photogr
 
 def _size(text: str) -> tuple[int, int]:
     width, times, height = text.lower().partition("x")
-    if not (times and width.isdigit() and height.isdigit()):
+    if not (times and width.isdecimal() and height.isdecimal()):
         raise InputError(f"--size {text!r}: write WIDTHxHEIGHT in pixels, such as 640x480")
     return int(width), int(height)

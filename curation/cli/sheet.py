@@ -31,5 +31,6 @@ def sheet(
     for problem in drawn.unreadable:
         messages.print(problem, style="yellow", markup=False)
     if drawn.unreadable:
-        messages.print(f"{len(drawn.unreadable)} pictures could not be drawn", style="yellow")
+        n = len(drawn.unreadable)
+        messages.print(f"{n} picture{'' if n == 1 else 's'} could not be drawn", style="yellow")
         raise typer.Exit(1)
