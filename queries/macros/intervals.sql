@@ -68,12 +68,16 @@ CREATE OR REPLACE TEMP MACRO clamp(value, low, high) AS CASE
 END;
 
 -- A bound of Wilson's score interval: share r out of n at the quantile t, lower (-1) or upper (1).
-CREATE OR REPLACE TEMP MACRO wilson_bound(r, n, t, side) AS clamp(
-    (r + t * t / (2 * n) + side * t * sqrt(greatest(r * (1 - r), 0) / n + t * t / (4 * n * n)))
-    / (1 + t * t / n),
-    0,
-    1
-);
+CREATE OR REPLACE TEMP MACRO wilson_bound(r, n, t, side) AS CASE
+    -- At the end of the scale it is that end; rounding would leave 1e-17.
+    WHEN t > 0 AND r = (1 + side) / 2 THEN r
+    ELSE clamp(
+        (r + t * t / (2 * n) + side * t * sqrt(greatest(r * (1 - r), 0) / n + t * t / (4 * n * n)))
+        / (1 + t * t / n),
+        0,
+        1
+    )
+END;
 
 CREATE OR REPLACE TEMP MACRO share_interval(s) AS list_transform(
     list_transform([ratio_estimate(s)], LAMBDA e: { 'e': e, 'n': effective_n(e) }),
