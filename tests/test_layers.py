@@ -32,6 +32,11 @@ DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 TORCH = (
     "curation.generation.segmenters.sam",
     "curation.generation.segmenters.checkpoints",
+    "curation.generation.segmenters.decoder",
+    "curation.training",
+)
+    "curation.generation.segmenters.sam",
+    "curation.generation.segmenters.checkpoints",
     "curation.training",
 )
 #: Package that may be absent or that needs care -> the modules (with all below them) that may import it.
