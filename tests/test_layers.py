@@ -35,10 +35,7 @@ TORCH = (
     "curation.generation.segmenters.decoder",
     "curation.training",
 )
-    "curation.generation.segmenters.sam",
-    "curation.generation.segmenters.checkpoints",
-    "curation.training",
-)
+
 #: Package that may be absent or that needs care -> the modules (with all below them) that may import it.
 OWNERS = {
     "fiftyone": ("curation.browse",),
