@@ -25,7 +25,7 @@ LAYERS = (
     {"measures"},
     {"shards", "runs", "queries", "lake", "storage", "locks"},
     {"masks"},
-    {"schemas", "settings", "errors", "ids"},
+    {"schemas", "settings", "errors", "ids", "whole_files"},
 )
 DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 

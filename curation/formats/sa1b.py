@@ -10,9 +10,7 @@ pixel short in width and height. Two keys of our own go beside SA-1B's: `label`,
 """
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -26,6 +24,7 @@ from curation import ids, masks
 from curation.errors import InputError, RecordError
 from curation.formats import tars
 from curation.masks import Runs
+from curation.whole_files import write_whole
 
 #: SA-1B's largest file has a few MB. A whole-dataset COCO file given by mistake is larger and would only fill memory.
 MAX_FILE_BYTES = 256 << 20
@@ -114,16 +113,7 @@ def to_record(image: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> di
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(orjson.dumps(record))
-        os.chmod(unfinished, 0o644)  # mkstemp makes files that only their owner reads
-        os.replace(unfinished, path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+    write_whole(path, orjson.dumps(record))
 
 
 def checked_file_name(name: object) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from curation.errors import InputError, MissingExtraError
-from curation.generation.whole_files import write_whole
+from curation.whole_files import write_whole
 
 #: File in the package -> name that the photograph gets. scikit-image loads its other pictures from the network.
 PHOTOGRAPHS = {

@@ -13,8 +13,8 @@ from curation import ids, masks
 from curation.browse import selection
 from curation.errors import ImageError, InputError, QueryError
 from curation.formats.images import read_image
-from curation.generation.whole_files import write_whole
 from curation.lake import Lake
+from curation.whole_files import write_whole
 
 #: Box in px that a picture is fitted into; a cell is two of them, picture and overlay.
 PICTURE_BOX = (340, 255)

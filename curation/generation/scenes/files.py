@@ -9,7 +9,7 @@ import numpy as np
 from curation import masks
 from curation.errors import InputError
 from curation.formats.sa1b import to_record, write_record
-from curation.generation.whole_files import write_whole
+from curation.whole_files import write_whole
 
 from .scene import DEFAULT_SIZE, Scene, render
 
