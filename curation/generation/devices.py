@@ -21,12 +21,8 @@ def available(device: str, backend: str) -> list[str]:
 
         return [onnx.choose_device(device)]
     with extra_named("a torch checkpoint", "sam"):
-        import torch
-
         from curation.generation.segmenters import sam
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        return [f"cuda:{k}" for k in range(torch.cuda.device_count())]
-    return [sam.choose_device(device)]
+    return sam.usable_devices(device)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ never enlarged, and one pass over a mask's logits gives its stability, area, box
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class _Measuring:
         # Not the ledger's points minus the crop's corner: that would round them once more.
         points_xy = self.unit_points[crop.layer] * [crop.width, crop.height]
         decode_in_batches(self.segmenter, embedding, points_xy, use, self.on_note)
-        return embedding
+        return replace(embedding, state=None)  # what only decoding needs may be large
 
     def _measure(self, first_row: int, embedding: Embedding, decoded: Decoded, workspace: Workspace) -> None:
         predicted_iou = decoded.predicted_iou.ravel()

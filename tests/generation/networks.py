@@ -30,9 +30,9 @@ def small_sam(seed: int = 0, side: int = 16, patch: int = 16, dim: int = 32) -> 
 
 
 @torch.no_grad()
-def liven(sam: Sam) -> Sam:
+def liven(sam: Sam, spread: float = 0.5) -> Sam:
     """Scale random weights so that masks and predicted IoU depend on the point, and masks hang together."""
-    sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix *= 0.5
+    sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix *= spread
     for name, weight in sam.mask_decoder.transformer.named_parameters():
         if "proj.weight" in name:
             weight *= 8 if "q_proj" in name or "k_proj" in name else 2  # attention that looks somewhere

@@ -15,6 +15,7 @@ from torch.nn import functional
 from curation.errors import InputError
 from curation.generation.segmenters import Decoded, Embedding
 from curation.generation.segmenters.checkpoints import load_sam
+from curation.generation.segmenters.decoder import PointDecoder, SharedImage
 
 #: Prompts a batch. On a CPU 4 keep the activations in the cache (64 take about 2.5 times as long); a multiple of
 #: 4 also gives every prompt the same bits as batches of 64. On a GPU 64, as segment-anything has it.
@@ -23,17 +24,18 @@ POINTS_PER_BATCH = {"cpu": 4, "mps": 16, "cuda": 64}
 FIELDS_PER_BATCH = 16
 
 
-@dataclass(frozen=True)
+@dataclass
 class _State:
     features: torch.Tensor  # (1, C, rows, columns)
     input_size: tuple[int, int]  # (height, width) of the crop inside the padded square
+    shared: SharedImage | None = None  # for batches of the size that came last
 
 
 class SamSegmenter:
     """The protocol `Segmenter` over a `Sam`. Fields are logits on a CPU, and levels 0..3 made on other devices."""
 
     def __init__(self, sam: Sam, device: str = "auto", cuts_on_device: bool | None = None) -> None:
-        self.device = choose_device(device)
+        self.device = usable_devices(device)[0]
         kind = torch.device(self.device).type
         self.points_per_batch = POINTS_PER_BATCH.get(kind, 16)
         self.memory_errors = (torch.OutOfMemoryError,)
@@ -41,7 +43,7 @@ class SamSegmenter:
         self._cuts_on_device = kind != "cpu" if cuts_on_device is None else cuts_on_device
         self._transform = ResizeLongestSide(sam.image_encoder.img_size)
         with torch.no_grad():
-            self._position_encoding = self._sam.prompt_encoder.get_dense_pe()
+            self._decoder = PointDecoder(self._sam)
 
     @classmethod
     def load(cls, checkpoint: Path, device: str = "auto", threads: int | None = None) -> "SamSegmenter":
@@ -80,14 +82,11 @@ class SamSegmenter:
         points = torch.as_tensor(in_square, device=self.device)
         labels = torch.as_tensor(labels, dtype=torch.int, device=self.device)
         with _memory_errors_told_alike():
-            sparse, dense = self._sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
-            logits, predicted_iou = self._sam.mask_decoder(
-                image_embeddings=embedding.state.features,
-                image_pe=self._position_encoding,
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                multimask_output=True,
-            )
+            state = embedding.state
+            if state.shared is None or len(state.shared.tokens) != len(points):
+                state.shared = None  # its memory first
+                state.shared = self._decoder.share(state.features, len(points))
+            logits, predicted_iou = self._decoder.decode(state.shared, points, labels)
         return Decoded(logits, predicted_iou.float().cpu().numpy())
 
     def cuts(self, offset: float) -> tuple[float, float, float]:
@@ -130,17 +129,21 @@ class SamSegmenter:
             torch.mps.empty_cache()
 
 
-def choose_device(device: str) -> str:
-    """`auto` as the best there is: cuda, else mps, else cpu. Raises InputError for a device that is not there."""
-    there = [*(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-    there += ["mps"] if torch.backends.mps.is_available() else []
-    there += ["cpu"]
+def usable_devices(device: str) -> list[str]:
+    """What a name means here: `auto` every GPU, else mps, else cpu; `cuda` every GPU.
+
+    Raises InputError for a device that is not there.
+    """
+    gpus = [f"cuda:{k}" for k in range(torch.cuda.device_count())]
+    others = ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    if gpus and device in ("auto", "cuda"):
+        return gpus
     if device == "auto":
-        return there[0]
-    name = "cuda:0" if device == "cuda" else device
-    if name not in there:
-        raise InputError(f"device {device!r}: this machine has {', '.join(there)}; name one of them, or auto")
-    return name
+        return others[:1]
+    if device not in gpus + others:
+        there = ", ".join(gpus + others)
+        raise InputError(f"device {device!r}: this machine has {there}; name one of them, or auto")
+    return [device]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,194 @@
+"""Generation against segment-anything's own generator: whole images, one run, the same masks.
+
+    python -m benchmarks.generation [--grid 16] [--size 1500x1000] [--images 1] [--threads 2]
+
+The network is a ViT-B of random weights on a CPU: time does not depend on the weights' values, and the
+thresholds are set so that a realistic third of the candidates passes the predicted IoU and the stability.
+Both generators take turns on every image; what a generator spends in the network is timed at the encoder and the
+decoder, and the rest is "outside". Ends with 1 where masks differ or a floor is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from time import perf_counter, process_time
+
+import numpy as np
+import torch
+from segment_anything import SamAutomaticMaskGenerator, build_sam_vit_b
+from segment_anything.modeling import Sam
+
+from curation.generation.generator import Candidates, generate_image
+from curation.generation.presets import GenerationSettings
+from curation.generation.segmenters.sam import SamSegmenter
+from curation.masks import to_strings
+
+#: Least ratios (official time / our time).
+FLOORS = {"end to end": 2.0, "outside the network": 8.0}
+CLOCKS = {"wall": perf_counter, "cpu": process_time}
+
+
+class NetworkClock:
+    """Adds up the seconds that a model spends in its encoder, prompt encoder and decoder."""
+
+    def __init__(self, sam: Sam, now: Callable[[], float]) -> None:
+        self._now = now
+        self.seconds = 0.0
+        self._started = 0.0
+        for part in (sam.image_encoder, sam.prompt_encoder, sam.mask_decoder):
+            part.register_forward_pre_hook(self._start)
+            part.register_forward_hook(self._stop)
+
+    def _start(self, *_: object) -> None:
+        self._started = self._now()
+
+    def _stop(self, *_: object) -> None:
+        self.seconds += self._now() - self._started
+
+    @contextmanager
+    def lap(self, times: list[tuple[float, float]]) -> Iterator[None]:
+        """Append (seconds in all, seconds in the network)."""
+        self.seconds, started = 0.0, self._now()
+        yield
+        times.append((self._now() - started, self.seconds))
+
+
+@torch.no_grad()
+def random_vit_b() -> Sam:
+    """A ViT-B whose random weights are scaled so that masks are blobs of many sizes and scores vary."""
+    torch.manual_seed(3)
+    sam = build_sam_vit_b()
+    sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix *= 0.1
+    decoder = sam.mask_decoder
+    for name, weight in decoder.transformer.named_parameters():
+        if "proj.weight" in name:
+            weight *= 8 if "q_proj" in name or "k_proj" in name else 2
+    for k in (0, 3):  # the pixels of a 2 x 2 block agree, else masks are chequered
+        decoder.output_upscaling[k].weight[:] = decoder.output_upscaling[k].weight[:, :, :1, :1] * 4
+    for mlp in (*decoder.output_hypernetworks_mlps, decoder.iou_prediction_head):
+        for layer in mlp.layers:
+            layer.weight *= 2
+    return sam.eval()
+
+
+def picture(height: int, width: int, seed: int) -> np.ndarray:
+    """Coloured rectangles over a gradient, uint8 RGB (height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([255 * x / width, 255 * y / height, np.full(x.shape, 128.0)], axis=2)
+    for _ in range(20):
+        x0, y0 = rng.integers(0, width), rng.integers(0, height)
+        w, h = rng.integers(width // 20, width // 3), rng.integers(height // 20, height // 3)
+        pixels[y0 : y0 + h, x0 : x0 + w] = rng.uniform(0, 255, 3)
+    return pixels.astype(np.uint8)
+
+
+def realistic(sam: Sam, segmenter: SamSegmenter, pixels: np.ndarray, grid: int) -> GenerationSettings:
+    """SAM's thresholds, after the predicted IoU is shifted so that half pass it, and two thirds of these the stability."""
+    last = sam.mask_decoder.iou_prediction_head.layers[-1]
+    everything = GenerationSettings(
+        points_per_side=min(grid, 6), predicted_iou_threshold=0, stability_threshold=0
+    )
+    ledger = generate_image(segmenter, pixels, everything).ledger
+    median = np.median(ledger.predicted_iou)
+    with torch.no_grad():
+        last.bias += 0.88 - float(median)
+    stability = float(np.nanquantile(ledger.stability_score[ledger.predicted_iou > median], 1 / 3))
+    return replace(
+        everything, points_per_side=grid, predicted_iou_threshold=0.88, stability_threshold=stability
+    )
+
+
+def official_generator(sam: Sam, settings: GenerationSettings) -> SamAutomaticMaskGenerator:
+    return SamAutomaticMaskGenerator(
+        sam,
+        points_per_side=settings.points_per_side,
+        pred_iou_thresh=settings.predicted_iou_threshold,
+        stability_score_thresh=settings.stability_threshold,
+        stability_score_offset=settings.stability_offset,
+        output_mode="coco_rle",
+    )
+
+
+def are_identical(ours: Candidates, theirs: list[dict]) -> bool:
+    ledger, kept = ours.ledger, ours.kept
+    return (
+        to_strings(ours.masks) == [record["segmentation"]["counts"] for record in theirs]
+        and ledger.point_xy[kept].tolist() == [record["point_coords"][0] for record in theirs]
+        and np.allclose(
+            ledger.predicted_iou[kept], [record["predicted_iou"] for record in theirs], rtol=0, atol=1e-5
+        )
+        and np.allclose(
+            ledger.stability_score[kept], [record["stability_score"] for record in theirs], rtol=0, atol=1e-5
+        )
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--grid", type=int, default=16, help="points a side")
+    parser.add_argument("--size", default="1500x1000", help="WIDTHxHEIGHT of the images")
+    parser.add_argument("--images", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine, with --threads 1"
+    )
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    width, height = map(int, arguments.size.split("x"))
+
+    sam = random_vit_b()
+    clock = NetworkClock(sam, CLOCKS[arguments.clock])
+    segmenter = SamSegmenter(sam, "cpu")
+    settings = realistic(
+        sam, segmenter, picture(height, width, 0), arguments.grid
+    )  # also compiles the kernels
+    official = official_generator(sam, settings)
+    times: dict[str, list[tuple[float, float]]] = {"official": [], "curation": []}
+    identical = True
+    for number in range(arguments.images):
+        pixels = picture(height, width, number)
+        with clock.lap(times["official"]):
+            theirs = official.generate(pixels)
+        with clock.lap(times["curation"]):
+            ours = generate_image(segmenter, pixels, settings)
+        identical &= are_identical(ours, theirs)
+        measured = (ours.ledger.area_px >= 0).mean()
+        print(
+            f"image {number}: {len(ours.ledger)} candidates, {measured:.0%} enlarged, {len(theirs)} masks kept"
+        )
+    return report(times, identical, arguments)
+
+
+def report(
+    times: dict[str, list[tuple[float, float]]], identical: bool, arguments: argparse.Namespace
+) -> int:
+    sums = {name: np.sum(laps, axis=0) for name, laps in times.items()}
+    rows = {
+        "end to end": (sums["official"][0], sums["curation"][0]),
+        "in the network": (sums["official"][1], sums["curation"][1]),
+        "outside the network": tuple(sums[name][0] - sums[name][1] for name in ("official", "curation")),
+    }
+    print(
+        f"\nViT-B, CPU, {arguments.threads} threads, {arguments.clock} time, {arguments.images} image(s) of {arguments.size} px, "
+        f"grid {arguments.grid} x {arguments.grid}; masks identical: {'yes' if identical else 'NO'}"
+    )
+    print(f"{'':22}{'official s':>12}{'curation s':>12}{'ratio':>9}{'floor':>8}")
+    missed = not identical
+    for name, (theirs, ours) in rows.items():
+        floor = FLOORS.get(name)
+        missed |= floor is not None and theirs / ours < floor
+        print(
+            f"{name:22}{theirs:12.2f}{ours:12.2f}{theirs / ours:8.2f}x{f'{floor:.0f}x' if floor else '':>8}"
+        )
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
