@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
 from curation import ids, masks
 from curation.errors import InputError, RecordError
@@ -30,6 +31,22 @@ from curation.whole_files import write_whole
 MAX_FILE_BYTES = 256 << 20
 MAX_ANNOTATIONS = 1 << ids.INDEX_BITS
 NESTINGS = ("whole", "part")
+
+#: What is read besides the mask. `mask_index` is the place in the source's list, bad annotations counted, so that
+#: mending one moves no other.
+COLUMNS = pa.schema(
+    [
+        ("mask_index", pa.int32()),
+        ("source_mask_id", pa.string()),
+        ("source_bbox_xywh", pa.list_(pa.float64())),
+        ("predicted_iou", pa.float64()),
+        ("stability_score", pa.float64()),
+        ("crop_box_xywh", pa.list_(pa.float64())),
+        ("point_xy", pa.list_(pa.float64())),
+        ("label", pa.string()),
+        ("nesting", pa.string()),
+    ]
+)
 
 _NUMBER, _MISSING = frozenset({int, float}), type(None)
 
@@ -46,21 +63,10 @@ class RecordImage:
 
 @dataclass(frozen=True)
 class Annotations:
-    """N annotations of one image, column by column; None where the source says nothing.
+    """N annotations of one image: their masks, and `columns` (COLUMNS, N rows), null where the source is silent."""
 
-    `mask_index` is the place in the source's list, bad ones counted, so that mending one moves no other.
-    """
-
-    mask_index: list[int]
     runs: Runs
-    source_mask_id: list[str | None]
-    source_bbox_xywh: list[list[float] | None]
-    predicted_iou: list[float | None]
-    stability_score: list[float | None]
-    crop_box_xywh: list[list[float] | None]
-    point_xy: list[list[float] | None]
-    label: list[str | None]
-    nesting: list[str | None]
+    columns: pa.RecordBatch
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def parse_record(data: bytes) -> Record:
         raise RecordError(
             f'{_told(document)} came; an SA-1B record is an object with "image" and "annotations"'
         )
-    image = _image(document["image"])
+    image = checked_image(document["image"])
     annotations = document["annotations"]
     if not isinstance(annotations, list):
         raise RecordError(f"annotations: {_told(annotations)} came; it must be a list")
@@ -116,6 +122,23 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     write_whole(path, orjson.dumps(record))
 
 
+def checked_image(image: object) -> RecordImage:
+    """The `image` of a record. Raises InputError if anything in it is bad."""
+    if not isinstance(image, dict):
+        raise RecordError(
+            f"image: {_told(image)} came; it must be an object with width, height and file_name"
+        )
+    sides = []
+    for name in ("height", "width"):
+        side = image.get(name)
+        if type(side) is not int:
+            raise RecordError(f"image.{name}: {_told(side)} came; it must be an integer, in pixels")
+        sides.append(side)
+    Runs.empty(*sides)  # checks the size
+    source_id = _texts([image.get("image_id")], "image.image_id", {str, int})[0]
+    return RecordImage(source_id, sides[1], sides[0], checked_file_name(image.get("file_name")))
+
+
 def checked_file_name(name: object) -> str:
     """`name`, relative and below its folder. Raises RecordError for every way out of it."""
     if not isinstance(name, str) or not name:
@@ -147,22 +170,6 @@ def _load(data: bytes) -> Any:
         raise RecordError(f"this is no JSON ({error}); write or fetch the file again") from error
 
 
-def _image(image: object) -> RecordImage:
-    if not isinstance(image, dict):
-        raise RecordError(
-            f"image: {_told(image)} came; it must be an object with width, height and file_name"
-        )
-    sides = []
-    for name in ("height", "width"):
-        side = image.get(name)
-        if type(side) is not int:
-            raise RecordError(f"image.{name}: {_told(side)} came; it must be an integer, in pixels")
-        sides.append(side)
-    Runs.empty(*sides)  # checks the size
-    source_id = _texts([image.get("image_id")], "image.image_id", {str, int})[0]
-    return RecordImage(source_id, sides[1], sides[0], checked_file_name(image.get("file_name")))
-
-
 def _parse_one_by_one(annotations: list, image: RecordImage) -> Record:
     problems: list[tuple[int, InputError]] = []
     good: list[int] = []
@@ -183,18 +190,23 @@ def _columns(annotations: list, indexes: Sequence[int], image: RecordImage) -> A
     def values(name: str) -> list:
         return [annotation.get(name) for annotation in annotations]
 
-    return Annotations(
-        mask_index=list(indexes),
-        runs=_runs(values("segmentation"), image),
-        source_mask_id=_texts(values("id"), "id", {str, int}),
-        source_bbox_xywh=_boxes(values("bbox"), "bbox"),
-        predicted_iou=_numbers(values("predicted_iou"), "predicted_iou"),
-        stability_score=_numbers(values("stability_score"), "stability_score"),
-        crop_box_xywh=_boxes(values("crop_box"), "crop_box"),
-        point_xy=_points(values("point_coords")),
-        label=_texts(values("label"), "label", {str}),
-        nesting=_nestings(values("nesting")),
-    )
+    runs = _runs(values("segmentation"), image)
+    columns = [
+        indexes,
+        _texts(values("id"), "id", {str, int}),
+        _boxes(values("bbox"), "bbox"),
+        _numbers(values("predicted_iou"), "predicted_iou"),
+        _numbers(values("stability_score"), "stability_score"),
+        _boxes(values("crop_box"), "crop_box"),
+        _points(values("point_coords")),
+        _texts(values("label"), "label", {str}),
+        _nestings(values("nesting")),
+    ]
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, of.type)
+        for column, of in zip(columns, COLUMNS, strict=True)
+    ]
+    return Annotations(runs, pa.record_batch(arrays, schema=COLUMNS))
 
 
 def _runs(segmentations: list, image: RecordImage) -> Runs:
@@ -213,19 +225,21 @@ def _runs(segmentations: list, image: RecordImage) -> Runs:
     return Runs.concat([masks.parse(segmentation, (height, width)) for segmentation in segmentations])
 
 
-def _numbers(values: list, name: str) -> list[float | None]:
+def _numbers(values: list, name: str) -> pa.Array:
     present = [value for value in values if value is not None]
     if set(map(type, present)) - _NUMBER:
         raise RecordError(f"{name}: {_told(_first_not(present, _NUMBER))} came; it must be a number or null")
-    _require_finite(present, name)
-    return values
+    finite = _finite(present, name)
+    if len(present) == len(values):
+        return pa.array(finite)
+    return pa.array([None if value is None else float(value) for value in values], pa.float64())
 
 
-def _boxes(values: list, name: str) -> list[list[float] | None]:
+def _boxes(values: list, name: str) -> pa.Array:
     return _lists(values, name, 4, "[x, y, w, h]")
 
 
-def _points(values: list) -> list[list[float] | None]:
+def _points(values: list) -> pa.Array:
     """The first prompt point of each mask."""
     if set(map(type, values)) - {list, _MISSING}:
         came = _told(_first_not(values, {list, _MISSING}))
@@ -233,26 +247,28 @@ def _points(values: list) -> list[list[float] | None]:
     return _lists([points[0] if points else None for points in values], "point_coords", 2, "[[x, y]]")
 
 
-def _lists(values: list, name: str, length: int, form: str) -> list[list[float] | None]:
+def _lists(values: list, name: str, length: int, form: str) -> pa.Array:
     present = [value for value in values if value is not None]
-    is_list = not set(map(type, present)) - {list}
-    if not is_list or set(map(len, present)) - {length}:
+    if set(map(type, present)) - {list} or set(map(len, present)) - {length}:
         wrong = next(value for value in present if not isinstance(value, list) or len(value) != length)
         raise RecordError(f"{name}: {_told(wrong)} came; it must be {form} in pixels, or null")
     numbers = list(chain.from_iterable(present))
     if set(map(type, numbers)) - _NUMBER:
         raise RecordError(f"{name}: {_told(_first_not(numbers, _NUMBER))} came in it; {form} must be numbers")
-    _require_finite(numbers, name)
-    return values
+    lengths = [0 if value is None else length for value in values]
+    is_null = np.array([value is None for value in values], bool)
+    offsets = np.cumsum([0, *lengths], dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, _finite(numbers, name), mask=pa.array(is_null))
 
 
-def _require_finite(numbers: list, name: str) -> None:
+def _finite(numbers: list, name: str) -> np.ndarray:
     try:
-        is_finite = np.isfinite(np.array(numbers, np.float64)).all()
+        values = np.array(numbers, np.float64)
     except OverflowError as error:
         raise RecordError(f"{name}: an integer beyond 1e308 came; write a number that is meant") from error
-    if not is_finite:
+    if not np.isfinite(values).all():
         raise RecordError(f"{name}: NaN or infinity came; use null for what is not known")
+    return values
 
 
 def _texts(values: list, name: str, kinds: set[type]) -> list[str | None]:

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from curation import ids, runs, shards
 from curation.errors import ImageError, InputError, RecordError
 from curation.formats import contents, images, listing, sa1b, tars
 from curation.formats.images import IMAGE_SUFFIXES, ImageHead
 from curation.formats.plan import Item, Plan, write_plan
-from curation.formats.sa1b import Record, RecordImage
+from curation.formats.sa1b import Annotations, Record, RecordImage
 from curation.lake import Lake, insert
 from curation.masks import areas, boxes, to_strings
 from curation.runs import Run, RunSpec
@@ -42,10 +44,10 @@ class StageOrigin:
 
 @dataclass(frozen=True)
 class RecordPlan:
-    """The records to import, and the pictures that lie in tars, whose places a worker must look up."""
+    """The records to import, and the pictures that lie in tars, if any, whose places a worker must look up."""
 
     records: Plan
-    tar_images: Plan
+    tar_images: Plan | None
 
 
 @dataclass(frozen=True)
@@ -82,31 +84,28 @@ class ImportWork:
     def __call__(self, shard: Shard) -> Result:
         problems: list[dict] = []
         parsed = list(self._parsed(shard, problems))
-        tar_images = self.plan.tar_images.find([one.picture_uri for one in parsed])
-        image_rows: list[dict] = []
-        columns: dict[str, list] = {name: [] for name in TABLES[self.table].arrow.names}
+        tar_images = self._tar_images(parsed)
+        usable: list[tuple[dict, Annotations]] = []
         for one in parsed:
+            image_id = ids.image_id(one.picture_uri)
             try:
                 head = _head(one, tar_images.get(one.picture_uri))
             except ImageError as error:
                 head = _absent(one)
-                problems.append(
-                    problem(shard, one.picture_uri, error, image_id=ids.image_id(one.picture_uri))
-                )
+                problems.append(problem(shard, one.picture_uri, error, image_id=image_id))
             try:
                 _check_size(one, head)
             except RecordError as error:
-                problems.append(problem(shard, one.item.uri, error, image_id=ids.image_id(one.picture_uri)))
+                problems.append(problem(shard, one.item.uri, error, image_id=image_id))
                 continue
             row = images.image_row(head, shard.run_id, one.item.number, one.record.image.source_image_id)
-            image_rows.append(row)
-            self._append(columns, row, one.record)
+            usable.append((row, one.record.annotations))
         tables = {
-            "images": TABLES["images"].table(image_rows),
-            self.table: TABLES[self.table].table(columns),
+            "images": TABLES["images"].table([row for row, _ in usable]),
+            self.table: self._masks(usable),
             "problems": TABLES["problems"].table(problems),
         }
-        return Result(tables, len(image_rows), len(columns["run_id"]))
+        return Result(tables, len(usable), tables[self.table].num_rows)
 
     def _parsed(self, shard: Shard, problems: list[dict]) -> Iterable[_Parsed]:
         """The usable records of a shard; what is not usable goes to `problems`."""
@@ -133,34 +132,35 @@ class ImportWork:
             return listing.beside(record_uri, file_name)
         return listing.inside(self.images_folder, file_name)
 
-    def _append(self, columns: dict[str, list], image: dict, record: Record) -> None:
-        """Add a record's masks to the columns of the table."""
-        found = record.annotations
-        n_masks = len(found.mask_index)
-        mask_ids = [ids.mask_id(image["run_id"], image["image_number"], index) for index in found.mask_index]
-        values: dict[str, Iterable] = {
-            "mask_index": found.mask_index,
-            "area_px": areas(found.runs).tolist(),
-            "bbox_xywh": boxes(found.runs).tolist(),
-            "label": found.label,
-            "source_mask_id": found.source_mask_id,
-            "source_bbox_xywh": found.source_bbox_xywh,
-            "rle_counts": to_strings(found.runs),
-        }
-        constants = {name: image[name] for name in ("run_id", "image_id", "width_px", "height_px")}
-        constants |= {"is_crowd": False} | vars(self.origin)
-        if self.table == "gold_masks":
-            values |= {"gold_mask_id": mask_ids, "nesting": found.nesting}
-        else:
-            values |= {
-                "mask_id": mask_ids,
-                "predicted_iou": found.predicted_iou,
-                "stability_score": found.stability_score,
-                "point_xy": found.point_xy,
-                "crop_box_xywh": found.crop_box_xywh,
-            }
-        for name, column in columns.items():
-            column.extend(values[name] if name in values else repeat(constants.get(name), n_masks))
+    def _tar_images(self, parsed: Sequence[_Parsed]) -> dict[str, Item]:
+        if self.plan.tar_images is None:
+            return {}
+        return self.plan.tar_images.find([one.picture_uri for one in parsed])
+
+    def _masks(self, usable: Sequence[tuple[dict, Annotations]]) -> pa.Table:
+        """The masks of images (rows of `images`) as rows of the table they go to."""
+        schema = TABLES[self.table]
+        if not usable:
+            return schema.table([])
+        read = pa.Table.from_batches([found.columns for _, found in usable])
+        n_masks = [found.columns.num_rows for _, found in usable]
+        all_runs = [found.runs for _, found in usable]
+        first_ids = [ids.mask_id(row["run_id"], row["image_number"], 0) for row, _ in usable]
+        tight = np.concatenate([boxes(runs) for runs in all_runs])
+        columns = {name: read[name] for name in read.column_names if name in schema.arrow.names}
+        columns["gold_mask_id" if self.table == "gold_masks" else "mask_id"] = (
+            np.repeat(first_ids, n_masks) + read["mask_index"].to_numpy()
+        )
+        for name in ("image_id", "width_px", "height_px"):
+            columns[name] = np.repeat([row[name] for row, _ in usable], n_masks)
+        columns["area_px"] = np.concatenate([areas(runs) for runs in all_runs])
+        columns["bbox_xywh"] = pa.ListArray.from_arrays(
+            np.arange(0, tight.size + 1, 4, dtype=np.int32), pa.array(tight.reshape(-1))
+        )
+        columns["rle_counts"] = list(chain.from_iterable(map(to_strings, all_runs)))
+        constants = {"run_id": usable[0][0]["run_id"], "is_crowd": False, **vars(self.origin)}
+        columns |= {name: pa.repeat(value, read.num_rows) for name, value in constants.items()}
+        return schema.table(columns)
 
 
 @dataclass(frozen=True)
@@ -235,6 +235,8 @@ def plan_records(paths: Sequence[str], images_folder: str | None, folder: Path) 
     if records.n_items == 0:
         raise InputError(f"{', '.join(paths)}: no *.json is there; SA-1B has one beside each picture")
     archives = [path for path in (*paths, images_folder) if path and path.lower().endswith(".tar")]
+    if not archives:
+        return RecordPlan(records, None)
     entries = chain.from_iterable(listing.entries(path, IMAGE_SUFFIXES) for path in archives)
     return RecordPlan(records, write_plan(entries, folder / "images.parquet"))
 

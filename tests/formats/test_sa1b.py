@@ -19,6 +19,10 @@ def parse(document: object) -> sa1b.Record:
     return sa1b.parse_record(json.dumps(document).encode())
 
 
+def column(found: sa1b.Record, name: str) -> list:
+    return found.annotations.columns[name].to_pylist()
+
+
 def changed(path: str, value: object) -> dict:
     """A record of three masks, with one value of its second annotation, or of its image, changed."""
     document = record(1, random_masks(1, 3))
@@ -36,12 +40,12 @@ def test_a_record_is_read_column_by_column():
     assert found.image == sa1b.RecordImage("7", WIDTH_PX, HEIGHT_PX, "sa_7.jpg")
     assert found.problems == []
     assert np.array_equal(decode(found.annotations.runs), masks)
-    assert found.annotations.mask_index == [0, 1, 2]
-    assert found.annotations.source_mask_id == ["7000", "7001", "7002"]
-    assert found.annotations.predicted_iou == [0.9, 0.901, 0.902]
-    assert found.annotations.crop_box_xywh[0] == [0.0, 0.0, WIDTH_PX, HEIGHT_PX]
-    assert len(found.annotations.point_xy[0]) == 2
-    assert found.annotations.nesting == [None] * 3
+    assert column(found, "mask_index") == [0, 1, 2]
+    assert column(found, "source_mask_id") == ["7000", "7001", "7002"]
+    assert column(found, "predicted_iou") == [0.9, 0.901, 0.902]
+    assert column(found, "crop_box_xywh")[0] == [0.0, 0.0, WIDTH_PX, HEIGHT_PX]
+    assert len(column(found, "point_xy")[0]) == 2
+    assert column(found, "nesting") == [None] * 3
 
 
 def test_integers_where_floats_are_meant_nulls_and_missing_keys_are_fine():
@@ -56,11 +60,11 @@ def test_integers_where_floats_are_meant_nulls_and_missing_keys_are_fine():
     found = parse(document)
     assert found.problems == []
     assert found.image.source_image_id is None
-    assert found.annotations.predicted_iou == [1, None, None, 0.903]
-    assert found.annotations.source_bbox_xywh[:3] == [[1, 2, 3, 4], None, None]
-    assert found.annotations.point_xy == [[3, 4], None, None, None]
-    assert found.annotations.source_mask_id == ["1000", None, None, "a-4"]
-    assert (found.annotations.label[3], found.annotations.nesting[3]) == ("door", "part")
+    assert column(found, "predicted_iou") == [1, None, None, 0.903]
+    assert column(found, "source_bbox_xywh")[:3] == [[1, 2, 3, 4], None, None]
+    assert column(found, "point_xy") == [[3, 4], None, None, None]
+    assert column(found, "source_mask_id") == ["1000", None, None, "a-4"]
+    assert (column(found, "label")[3], column(found, "nesting")[3]) == ("door", "part")
 
 
 def test_uncompressed_counts_are_read_beside_compressed_ones():
@@ -113,7 +117,7 @@ def test_a_bad_annotation_is_a_problem_and_loses_nothing_else(path, value, reaso
     assert index == 1
     with pytest.raises(InputError, match=reason):
         raise error
-    assert found.annotations.mask_index == [0, 2]
+    assert column(found, "mask_index") == [0, 2]
     assert np.array_equal(decode(found.annotations.runs), random_masks(1, 3)[[0, 2]])
 
 
@@ -122,7 +126,7 @@ def test_annotations_that_are_no_objects_are_problems():
     document["annotations"] += [None, 3, [], {}, {"segmentation": {}}]
     found = parse(document)
     assert [index for index, _ in found.problems] == [2, 3, 4, 5, 6]
-    assert found.annotations.mask_index == [0, 1]
+    assert column(found, "mask_index") == [0, 1]
 
 
 @pytest.mark.parametrize(
