@@ -44,7 +44,8 @@ class Lake:
         self.storage = Storage(data)
         self.is_read_only = read_only or at is not None
         self.con = duckdb.connect()
-        self.con.execute("SET TimeZone = 'UTC'")
+        # Progress would be drawn on stdout, between rows that are piped on.
+        self.con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         try:
             for statement in self.attach_sql():
                 self._run_setup(statement)
