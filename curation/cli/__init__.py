@@ -16,6 +16,7 @@ GROUPS = (
     "export",
     "scenes",
     "measure",
+    "gold",
     "queries",
     "browse",
     "sheet",

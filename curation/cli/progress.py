@@ -1,6 +1,6 @@
 """The one progress line of long work: count, rate, time left."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.progress import (
@@ -16,6 +16,7 @@ from rich.progress import (
 from rich.text import Text
 
 from curation.cli.output import messages
+from curation.shards import Done, Shard
 
 
 class RateColumn(ProgressColumn):
@@ -70,3 +71,10 @@ def progress(total: int | None, unit: str = "images", about: str = "") -> Iterat
     with Progress(*columns, console=messages, disable=not messages.is_terminal) as display:
         task_id = display.add_task(about or unit, total=total, unit=unit, note="")
         yield Bar(display, task_id, about or unit)
+
+
+@contextmanager
+def shard_progress(todo: Sequence[Shard], about: str) -> Iterator[Callable[[Done], None]]:
+    """Progress over the images of shards; what it gives is `on_done` of the work on them."""
+    with progress(sum(shard.stop - shard.first for shard in todo), about=about) as bar:
+        yield lambda done: bar.advance(done.shard.stop - done.shard.first)
