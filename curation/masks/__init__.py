@@ -1,9 +1,12 @@
 """Masks as run lengths: the only place that knows RLE. Compiled kernels on runs, never a full canvas."""
 
+from curation.masks.boundary import boundaries, boundary_distance_px, erode
 from curation.masks.codec import parse, parse_strings, to_coco, to_strings
-from curation.masks.geometry import areas, boxes, shape
-from curation.masks.iou import intersections, iou
+from curation.masks.geometry import areas, boxes, holes, largest_pieces, shape
+from curation.masks.iou import intersections, iou, paired_intersections, paired_iou
+from curation.masks.labels import encode_labels
 from curation.masks.pixels import decode, encode
+from curation.masks.polygons import join_polygons, rasterise
 from curation.masks.regions import complement, largest_region, remove_small_regions, union
 from curation.masks.runs import MAX_IMAGE_PX, MAX_SIDE_PX, Runs
 
@@ -12,15 +15,25 @@ __all__ = [
     "MAX_SIDE_PX",
     "Runs",
     "areas",
+    "boundaries",
+    "boundary_distance_px",
     "boxes",
     "complement",
     "decode",
     "encode",
+    "encode_labels",
+    "erode",
+    "holes",
     "intersections",
     "iou",
+    "join_polygons",
+    "largest_pieces",
     "largest_region",
+    "paired_intersections",
+    "paired_iou",
     "parse",
     "parse_strings",
+    "rasterise",
     "remove_small_regions",
     "shape",
     "to_coco",

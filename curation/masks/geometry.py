@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from curation.masks.runs import Runs
-from curation.masks.segments import Segments, connect, split
+from curation.masks.segments import Components, Segments, connect, join, split
 
 
 def areas(runs: Runs) -> np.ndarray:
@@ -44,10 +44,38 @@ def shape(runs: Runs) -> dict[str, np.ndarray]:
     }
 
 
+def holes(runs: Runs) -> Runs:
+    """The holes of each mask as a mask, by the definition of `shape`."""
+    segments = split(runs)
+    pieces = connect(segments, 8)
+    outline = _outline(segments.firsts, segments.ends, segments.offsets, segments.stride)
+    n_holes = pieces.n_links - np.diff(segments.offsets) + np.diff(pieces.offsets)
+    gaps, regions, is_open = _gap_regions(segments, n_holes, outline)
+    return join(gaps, ~is_open[regions.labels], runs.height, runs.width)
+
+
+def largest_pieces(runs: Runs) -> Runs:
+    """The largest 8-connected piece of each mask, the leftmost of equals; an empty mask stays empty."""
+    segments = split(runs)
+    pieces = connect(segments, 8)
+    largest = _largest_of(pieces.sizes_px, pieces.offsets)
+    is_largest = pieces.labels == np.repeat(largest, np.diff(segments.offsets))
+    return join(segments, is_largest, runs.height, runs.width)
+
+
 def _holes_px(segments: Segments, n_holes: np.ndarray, outline: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Pixels of all holes, int64 (N,), from the gaps between two segments of one column."""
+    """Pixels of all holes, int64 (N,)."""
     if not n_holes.any():
         return np.zeros(len(n_holes), np.int64)
+    _, regions, is_open = _gap_regions(segments, n_holes, outline)
+    closed_px = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.where(is_open, 0, regions.sizes_px))])
+    return np.diff(closed_px[regions.offsets])
+
+
+def _gap_regions(
+    segments: Segments, n_holes: np.ndarray, outline: tuple[np.ndarray, ...]
+) -> tuple[Segments, Components, np.ndarray]:
+    """Gaps between two segments of one column, their regions, and which of those are no holes."""
     gaps = Segments(
         segments.stride,
         *_gaps(segments.firsts, segments.ends, segments.offsets, segments.stride, n_holes),
@@ -56,8 +84,7 @@ def _holes_px(segments: Segments, n_holes: np.ndarray, outline: tuple[np.ndarray
     is_open = _open_regions(
         gaps.firsts, gaps.ends, gaps.offsets, gaps.stride, regions.labels, len(regions.sizes_px), *outline
     )
-    closed_px = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.where(is_open, 0, regions.sizes_px))])
-    return np.diff(closed_px[regions.offsets])
+    return gaps, regions, is_open
 
 
 @njit(cache=True, nogil=True)
@@ -109,6 +136,17 @@ def _largest(sizes_px, offsets):
     for mask in range(len(result)):
         for size_px in sizes_px[offsets[mask] : offsets[mask + 1]]:
             result[mask] = max(result[mask], size_px)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _largest_of(sizes_px, offsets):
+    """Number of the largest component of each mask, the first of equals; -1 without one."""
+    result = np.full(len(offsets) - 1, -1, np.int64)
+    for mask in range(len(result)):
+        for number in range(offsets[mask], offsets[mask + 1]):
+            if result[mask] < 0 or sizes_px[number] > sizes_px[result[mask]]:
+                result[mask] = number
     return result
 
 

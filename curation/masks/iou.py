@@ -41,6 +41,21 @@ def iou(a: Runs, b: Runs, is_crowd: Sequence[bool] | np.ndarray | None = None) -
     return shared / np.maximum(whole, 1)
 
 
+def paired_intersections(a: Runs, b: Runs) -> np.ndarray:
+    """Pixels that mask i of `a` shares with mask i of `b`, int64 (N,). Raises InputError for unequal numbers."""
+    require_same_size(a, b, "paired_intersections: the second batch")
+    if len(a) != len(b):
+        raise InputError(f"paired_intersections: {len(a)} and {len(b)} masks came; give as many of each")
+    edges_a, edges_b = _edges(a.counts, a.offsets), _edges(b.counts, b.offsets)
+    return _paired(edges_a, a.offsets, boxes(a), edges_b, b.offsets, boxes(b), a.height)
+
+
+def paired_iou(a: Runs, b: Runs) -> np.ndarray:
+    """IoU of mask i of `a` with mask i of `b`, float64 (N,); 0 for two empty masks."""
+    shared = paired_intersections(a, b)
+    return shared / np.maximum(areas(a) + areas(b) - shared, 1)
+
+
 @njit(cache=True, nogil=True)
 def _edges(counts, offsets):
     """Where each run ends, as a position x * height + y in its mask: int64 of the same layout as `counts`."""
@@ -58,14 +73,9 @@ def _intersections(edges_a, offsets_a, boxes_a, edges_b, offsets_b, boxes_b, hei
     shared = np.zeros((len(offsets_a) - 1, len(offsets_b) - 1), np.int64)
     for a in range(shared.shape[0]):
         for b in range(a if is_symmetric else 0, shared.shape[1]):
-            x0 = max(boxes_a[a, 0], boxes_b[b, 0])
-            y0 = max(boxes_a[a, 1], boxes_b[b, 1])
-            x1 = min(boxes_a[a, 0] + boxes_a[a, 2], boxes_b[b, 0] + boxes_b[b, 2])
-            y1 = min(boxes_a[a, 1] + boxes_a[a, 3], boxes_b[b, 1] + boxes_b[b, 3])
-            if x0 >= x1 or y0 >= y1:
+            start, stop = _shared_span(boxes_a[a], boxes_b[b], height)
+            if start >= stop:
                 continue
-            start = np.int64(x0) * height + y0
-            stop = np.int64(x1 - 1) * height + y1
             area = _shared_px(
                 edges_a[offsets_a[a] : offsets_a[a + 1]],
                 edges_b[offsets_b[b] : offsets_b[b + 1]],
@@ -76,6 +86,27 @@ def _intersections(edges_a, offsets_a, boxes_a, edges_b, offsets_b, boxes_b, hei
             if is_symmetric:
                 shared[b, a] = area
     return shared
+
+
+@njit(cache=True, nogil=True)
+def _paired(edges_a, offsets_a, boxes_a, edges_b, offsets_b, boxes_b, height):
+    shared = np.zeros(len(offsets_a) - 1, np.int64)
+    for k in range(len(shared)):
+        start, stop = _shared_span(boxes_a[k], boxes_b[k], height)
+        if start < stop:
+            of_a, of_b = edges_a[offsets_a[k] : offsets_a[k + 1]], edges_b[offsets_b[k] : offsets_b[k + 1]]
+            shared[k] = _shared_px(of_a, of_b, start, stop)
+    return shared
+
+
+@njit(cache=True, nogil=True)
+def _shared_span(box_a, box_b, height):
+    """Positions [start, stop) that hold all that two boxes share; start = stop = 0 where they share nothing."""
+    x0, y0 = max(box_a[0], box_b[0]), max(box_a[1], box_b[1])
+    x1, y1 = min(box_a[0] + box_a[2], box_b[0] + box_b[2]), min(box_a[1] + box_a[3], box_b[1] + box_b[3])
+    if x0 >= x1 or y0 >= y1:
+        return np.int64(0), np.int64(0)
+    return np.int64(x0) * height + y0, np.int64(x1 - 1) * height + y1
 
 
 @njit(cache=True, nogil=True)

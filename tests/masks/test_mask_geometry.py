@@ -87,3 +87,17 @@ def test_no_masks_and_empty_masks():
         assert values.tolist() == [0, 0]
     assert masks.areas(masks.Runs.empty(4, 4)).shape == (0,)
     assert masks.boxes(masks.Runs.empty(4, 4)).shape == (0, 4)
+
+
+@thorough
+@given(batches(least=1))
+def test_holes_and_largest_pieces_equal_scipy(pixels):
+    runs = masks.encode(pixels)
+    holes = np.array([ndimage.binary_fill_holes(mask) & ~mask for mask in pixels])
+    assert masks.holes(runs) == masks.encode(holes)
+    largest = masks.decode(masks.largest_pieces(runs))
+    for mask, found in zip(pixels, largest, strict=True):
+        labels, _ = ndimage.label(mask, np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel())[1:]
+        assert found.sum() == sizes.max(initial=0)
+        assert len(np.unique(labels[found])) == min(1, len(sizes))

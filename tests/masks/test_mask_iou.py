@@ -54,3 +54,17 @@ def test_one_crowd_flag_a_mask():
     a = masks.encode(np.stack([draw_mask("blob", 9, 9, seed) for seed in range(3)]))
     with pytest.raises(InputError, match=r"is_crowd has shape \(2,\); it must be \(3,\)"):
         masks.iou(a, a, [True, False])
+
+
+@thorough
+@given(batches(least=2, most=6))
+def test_paired_iou_is_the_diagonal_of_all_pairs(pixels):
+    half = len(pixels) // 2
+    a, b = masks.encode(pixels[:half]), masks.encode(pixels[half : 2 * half])
+    assert np.array_equal(masks.paired_iou(a, b), masks.iou(a, b).diagonal())
+
+
+def test_paired_masks_are_as_many():
+    a = masks.encode(np.ones((2, 3, 3), bool))
+    with pytest.raises(InputError, match="2 and 1 masks came"):
+        masks.paired_iou(a, a[0])
