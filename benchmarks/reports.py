@@ -1,0 +1,359 @@
+"""Every report on a synthetic lake of millions of masks, against DuckDB's own scan of the same columns.
+
+    python benchmarks/reports.py [--masks 1 10 50] [--memory 4GB] [--threads 2] [--only NAME …] [--folder DIR]
+
+The lake has two runs over the same images, 100 masks an image, with the rows a measured run has in every table; the
+ledger and the pairs of overlapping masks have as many rows as there are masks. RLE strings are short dummies: no
+report reads them. DuckDB writes the files, with the lake's row groups and compression, and the lake adds them; a file
+holds 10,000 images, as after a merge of many small shards.
+
+Each report runs in a process of its own with bounded memory, spilling to disk, once unmeasured on nothing, then
+measured. The scan sums, in the same process, each column of each table that the report's plan reads, once: what
+reading alone costs. Prints seconds, rows a second, the ratio to the scan, the peak memory of the process, and the
+straight line to the 1.1 billion masks of SA-1B.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from curation import queries, shards
+from curation.ids import IMAGE_BITS, INDEX_BITS
+from curation.lake import Lake
+from curation.schemas import SQL_TYPES, TABLES
+from curation.settings import LAKE
+from curation.shards import Done, Shard
+from curation.storage import DataFile
+
+MILLION = 1_000_000
+SA1B_MASKS = 1_100 * MILLION
+MASKS_PER_IMAGE = 100
+IMAGES_PER_FILE = 10_000
+#: The shards table has one row for so many images, as `curation measure` writes it.
+IMAGES_PER_SHARD = 100
+#: Candidates that a 32 x 32 grid makes of an image.
+CANDIDATES_PER_IMAGE = 3_072
+#: One image in so many has gold, at least 500 in all, as SAM's quality study had.
+GOLD_EVERY = 100
+RUNS = {1: ("semi_automatic", 4), 2: ("fully_automatic", 0)}
+GOLD_RUN = 3
+#: A report slower than so many scans of its columns is marked.
+SMALL_MULTIPLE = 8
+
+#: Uniform 0..1 that depends on the row, the run and a salt alone.
+MACROS = """
+    CREATE OR REPLACE TEMP MACRO noise(n, salt) AS (hash(n * 1_000 + salt) >> 11) / 9_007_199_254_740_992;
+    CREATE OR REPLACE TEMP MACRO picture(n) AS (hash(n) >> 1)::BIGINT;
+"""
+
+#: What every table of masks starts from: `n` numbers the mask, `image_number` its image.
+MASK_ROWS = f"""
+    SELECT
+        $run_id::INTEGER AS run_id,
+        range // {MASKS_PER_IMAGE} AS image_number,
+        (range % {MASKS_PER_IMAGE})::INTEGER AS mask_index,
+        (($run_id::BIGINT << {IMAGE_BITS}) + image_number << {INDEX_BITS}) + mask_index AS mask_id,
+        picture(image_number) AS image_id,
+        $run_id + 2 * range AS n,
+        exp(5 + 6 * noise($run_id + 2 * range, 1))::BIGINT AS area_px
+    FROM range($first * {MASKS_PER_IMAGE}, $stop * {MASKS_PER_IMAGE})
+"""
+
+#: Rows of images [$first, $stop) of run $run_id, by table.
+FILES = {
+    "images": """
+        SELECT
+            $run_id AS run_id, picture(range) AS image_id, range AS image_number,
+            concat('/pictures/', range, '.jpg') AS uri, concat(range, '.jpg') AS file_name,
+            2250 AS width_px, 1500 AS height_px, NULL AS exif_orientation,
+            NULL AS size_bytes, NULL AS sha256, NULL AS source_image_id
+        FROM range($first, $stop)
+    """,
+    "masks": f"""
+        SELECT
+            run_id, mask_id, image_id, mask_index, $stage AS stage, $cycle AS cycle,
+            2250 AS width_px, 1500 AS height_px, area_px,
+            [mask_index, mask_index, 100, 100] AS bbox_xywh,
+            1 - 0.3 * noise(n, 2) ^ 2 AS predicted_iou, 1 - 0.2 * noise(n, 3) ^ 2 AS stability_score,
+            NULL AS point_xy, NULL AS crop_box_xywh, (mask_index % 3) AS multimask_slot,
+            false AS is_crowd, NULL AS label, NULL AS source_mask_id,
+            NULL AS source_bbox_xywh, NULL AS supersedes, '0' AS rle_counts
+        FROM ({MASK_ROWS})
+    """,
+    "mask_features": f"""
+        SELECT
+            run_id, mask_id, image_id, area_px, [mask_index, mask_index, 100, 100] AS bbox_xywh,
+            area_px / 3_375_000 AS image_share, sqrt(area_px / 3_375_000) AS relative_size,
+            (noise(n, 4) < 0.2) AS n_borders_touched, noise(n, 4) < 0.05 AS touches_left,
+            noise(n, 4) BETWEEN 0.05 AND 0.10 AS touches_top, noise(n, 4) BETWEEN 0.10 AND 0.15 AS touches_right,
+            noise(n, 4) BETWEEN 0.15 AND 0.20 AS touches_bottom, 1 AS n_components,
+            area_px AS largest_component_px, 0 AS n_holes, 0 AS holes_px, 400 AS perimeter_px,
+            area_px * 1.2 AS hull_area_px, 1 - noise(n, 5) ^ 2 AS solidity, noise(n, 5) ^ 2 AS concavity,
+            0.5 AS elongation, [noise(n, 6), noise(n, 7)] AS center_xy, 5 AS gap_left_px,
+            5 AS gap_top_px, 5 AS gap_right_px, 5 AS gap_bottom_px,
+            0 AS stray_share, 0.9 AS boundary_smoothness
+        FROM ({MASK_ROWS})
+    """,
+    "mask_nesting": f"""
+        SELECT
+            run_id, mask_id, image_id, NULL AS parent_mask_id, floor(4 * noise(n, 8) ^ 2)::INTEGER AS nesting_depth,
+            ['whole', 'part', 'subpart', 'subpart'][1 + nesting_depth] AS level,
+            (mask_index % 4) AS n_children, (noise(n, 9) < 0.05) AS n_near_duplicates
+        FROM ({MASK_ROWS})
+    """,
+    "overlaps": f"""
+        SELECT
+            run_id, image_id, mask_id, mask_id + 1 AS other_mask_id, 100 AS intersection_px,
+            noise(n, 10) ^ 3 AS iou, noise(n, 11) AS mask_share, noise(n, 12) AS other_share
+        FROM ({MASK_ROWS})
+    """,
+    "image_coverage": f"""
+        SELECT
+            $run_id AS run_id, picture(range) AS image_id, {MASKS_PER_IMAGE} AS n_masks,
+            floor(3_375_000 * noise(range, 13)) AS covered_px, noise(range, 13) AS covered_share,
+            floor(600_000 * noise(range, 14)) AS largest_uncovered_px,
+            [0, 0, 100, 100] AS largest_uncovered_bbox_xywh, 1 + noise(range, 15) AS mean_depth,
+            20 * noise(range, 16) AS crowdedness
+        FROM range($first, $stop)
+    """,
+    "candidates": f"""
+        SELECT
+            $run_id AS run_id, (($run_id::BIGINT << {IMAGE_BITS}) + image_number << {INDEX_BITS}) + candidate_index AS candidate_id,
+            picture(image_number) AS image_id, candidate_index AS candidate_index,
+            [0, 0, 2250, 1500] AS crop_box_xywh, 0 AS crop_layer,
+            NULL AS point_xy, (range % 3) AS multimask_slot, luck AS predicted_iou,
+            CASE WHEN luck > 0.8 THEN 1 - 0.2 * noise(range, 18) ^ 2 END AS stability_score,
+            CASE WHEN luck > 0.8 THEN exp(5 + 6 * noise(range, 1)) END AS area_px,
+            CASE WHEN luck > 0.8 THEN [0, 0, 100, 100] END AS bbox_xywh,
+            CASE
+                WHEN luck <= 0.8 THEN 'predicted_iou'
+                WHEN stability_score < 0.9 THEN 'stability'
+                WHEN range % 4 > 0 THEN 'duplicate_of'
+                ELSE 'kept'
+            END AS fate,
+            CASE WHEN fate = 'duplicate_of' THEN candidate_id END AS duplicate_of,
+            CASE WHEN fate = 'duplicate_of' THEN 'crop' END AS duplicate_pass, NULL AS rle_counts
+        FROM (
+            SELECT
+                range, range // {CANDIDATES_PER_IMAGE} AS image_number, range % {CANDIDATES_PER_IMAGE} AS candidate_index,
+                1 - noise($run_id + 2 * range, 17) ^ 2 AS luck
+            FROM range($first * {MASKS_PER_IMAGE}, $stop * {MASKS_PER_IMAGE})
+        )
+    """,
+    "gold_matches": f"""
+        SELECT
+            run_id, {GOLD_RUN} AS gold_run_id, image_id, mask_id, mask_id AS best_gold_mask_id,
+            1 - noise(n, 19) ^ 2 AS gold_iou, mask_id AS gold_mask_id, gold_iou AS matched_iou,
+            gold_iou AS gold_best_iou, gold_iou ^ 2 AS gold_boundary_iou, gold_iou ^ 2 AS matched_boundary_iou,
+            mask_index AS score_rank, 0 AS coco_matched, 'none' AS error_kind
+        FROM ({MASK_ROWS})
+        WHERE image_number % least({GOLD_EVERY}, $n_images // 500) = 0
+    """,
+}
+
+
+def build(root: Path, n_masks: int) -> Lake:
+    """A lake with `n_masks` rows of masks in two runs."""
+    lake = Lake.create(root)
+    lake.con.execute(MACROS)
+    n_images = n_masks // MASKS_PER_IMAGE // len(RUNS)
+    lake.append({"runs": TABLES["runs"].table(list(_runs(n_images)))}, "runs")
+    for run_id, (stage, cycle) in RUNS.items():
+        for first in range(0, n_images, IMAGES_PER_FILE):
+            stop = min(first + IMAGES_PER_FILE, n_images)
+            values = {"run_id": run_id, "stage": stage, "cycle": cycle, "first": first, "stop": stop}
+            files = [_write(lake, table, {**values, "n_images": n_images}) for table in FILES]
+            done = Done(
+                Shard(run_id, "generate", f"{first:010d}", first, stop),
+                tuple(data_file for data_file in files if data_file.n_rows),
+                TABLES["problems"].table([]),
+                stop - first,
+                (stop - first) * MASKS_PER_IMAGE,
+                100.0,
+            )
+            shards.commit(lake, done)
+        lake.append({"shards": TABLES["shards"].table(list(_shards(run_id, n_images)))}, "shards")
+    return lake
+
+
+def _runs(n_images: int) -> Iterator[dict]:
+    now = datetime.now(timezone.utc)
+    told = {"source": "synthetic", "settings": "{}", "image_set_sha256": "0" * 64, "versions": "{}"}
+    for run_id, (stage, cycle) in RUNS.items():
+        made = {"kind": "generate", "stage": stage, "cycle": cycle, "n_images": n_images}
+        yield {
+            **told,
+            **made,
+            "run_id": run_id,
+            "run_key": str(run_id),
+            "started_at": now,
+            "finished_at": now,
+        }
+    gold = {"kind": "gold", "annotator": "benchmark", "is_anchored": False, "n_images": 0}
+    yield {**told, **gold, "run_id": GOLD_RUN, "run_key": "gold", "started_at": now, "finished_at": now}
+
+
+def _shards(run_id: int, n_images: int) -> Iterator[dict]:
+    now = datetime.now(timezone.utc)
+    for first in range(0, n_images, IMAGES_PER_SHARD):
+        yield {
+            "run_id": run_id,
+            "work": "measure",
+            "shard": f"{first:010d}",
+            "first_image": first,
+            "stop_image": min(first + IMAGES_PER_SHARD, n_images),
+            "n_images": IMAGES_PER_SHARD,
+            "n_masks": IMAGES_PER_SHARD * MASKS_PER_IMAGE,
+            "n_problems": 0,
+            "took_s": 10.0,
+            "finished_at": now,
+        }
+
+
+def _write(lake: Lake, table: str, values: Mapping[str, object]) -> DataFile:
+    """Rows of one table as a Parquet file where the lake's storage would put it."""
+    sql = FILES[table]
+    path = Path(
+        lake.storage.base, table, f"run_id={values['run_id']}", f"generate-{values['first']:010d}.parquet"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = ", ".join(f'"{c.name}"::{SQL_TYPES[c.type]} AS "{c.name}"' for c in TABLES[table].columns)
+    (n_rows,) = lake.con.execute(
+        f"""
+        COPY (SELECT {columns} FROM ({sql})) TO '{path}' (
+            FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LAKE.compression_level},
+            ROW_GROUP_SIZE {LAKE.row_group_rows}
+        )
+        """,
+        {name: value for name, value in values.items() if f"${name}" in sql},
+    ).fetchone()
+    return DataFile(table, str(path), n_rows)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a report may take of the machine."""
+
+    memory: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Of one report: `n_rows` of the largest table that it reads."""
+
+    name: str
+    n_rows: int
+    report_s: float
+    scan_s: float
+    peak_bytes: int
+
+
+def measure(root: Path, name: str, limits: Limits, spill: Path) -> Timing:
+    """Time one report and the scan of its columns; for a fresh process, whose peak memory it tells."""
+    with Lake.open(root, read_only=True) as lake:
+        lake.con.execute(f"SET memory_limit = '{limits.memory}'; SET threads = {limits.threads}")
+        lake.con.execute(f"SET temp_directory = '{spill}'")
+        report = queries.get(name)
+        columns = columns_read(lake, report)
+        scan_s = sum(_seconds(lambda t=t, c=c: _scan(lake, t, c)) for t, c in columns.items())
+        report_s = _seconds(lambda: report.run(lake))
+        n_rows = max((_n_rows(lake, table) for table in columns), default=0)
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Timing(name, n_rows, report_s, scan_s, peak_kib * (1 if sys.platform == "darwin" else 1024))
+
+
+def columns_read(lake: Lake, report: queries.Query) -> dict[str, set[str]]:
+    """The columns that the report's plan reads, by table."""
+    values = {parameter.name: parameter.value({}) for parameter in report.params}
+    ((_, plan),) = lake.con.execute(f"EXPLAIN (FORMAT json) {report.sql}", values).fetchall()
+    found = defaultdict(set)
+    waiting = json.loads(plan)
+    while waiting:
+        node = waiting.pop()
+        waiting += node["children"]
+        if node["name"].strip() == "DUCKLAKE_SCAN":
+            read = node["extra_info"].get("Projections", [])
+            found[node["extra_info"]["Table"]].update([read] if isinstance(read, str) else read)
+    return dict(found)
+
+
+def _scan(lake: Lake, table: str, columns: set[str]) -> None:
+    kinds = {column.name: column.type for column in TABLES[table].columns}
+    sums = [_sum(name, kinds[name]) for name in sorted(columns)] or ["count(*)"]
+    lake.con.execute(f'SELECT {", ".join(sums)} FROM "{table}"').fetchall()
+
+
+def _sum(name: str, kind: str) -> str:
+    """The cheapest aggregate that must read every value."""
+    if kind.startswith("list"):
+        return f'sum("{name}"[1])'
+    if kind == "string":
+        return f'max("{name}")'
+    return f'max("{name}")' if kind.startswith("timestamp") else f'sum("{name}"::DOUBLE)'
+
+
+def _n_rows(lake: Lake, table: str) -> int:
+    return lake.con.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0]
+
+
+def _seconds(work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def run(root: Path, names: list[str], limits: Limits) -> Iterator[Timing]:
+    """Timings of the reports, each from a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(dir=root) as spill, context.Pool(1, maxtasksperchild=1) as pool:
+        for name in names:
+            yield pool.apply(measure, (root, name, limits, Path(spill)))
+
+
+def show(timing: Timing) -> str:
+    rows_per_s = timing.n_rows / timing.report_s
+    ratio = timing.report_s / timing.scan_s
+    mark = " *" if ratio > SMALL_MULTIPLE else ""
+    return (
+        f"{timing.name:26}{timing.n_rows / MILLION:9.2f}{timing.report_s:9.2f}{rows_per_s / MILLION:9.2f}"
+        f"{timing.scan_s:9.2f}{ratio:8.1f}x{timing.peak_bytes / 1e9:8.2f}{mark}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--masks", type=float, nargs="+", default=[1], help="millions of masks")
+    parser.add_argument("--memory", default="4GB", help="DuckDB's memory limit")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="names of reports; all unless told")
+    parser.add_argument(
+        "--folder", type=Path, help="where the lakes lie; kept and used again, temporary unless told"
+    )
+    options = parser.parse_args()
+    limits = Limits(options.memory, options.threads)
+    with tempfile.TemporaryDirectory(prefix="curation-benchmark-") as temporary:
+        for millions in options.masks:
+            root = (options.folder or Path(temporary)) / f"{millions:g}"
+            if not (root / "workspace.json").exists():
+                took_s = _seconds(lambda root=root, n=int(millions * MILLION): build(root, n).close())
+                print(f"lake of {millions:g} million masks written in {took_s:.0f} s")
+            print(f"{millions:g} million masks; memory limit {limits.memory}, {limits.threads} threads")
+            print(f"{'report':26}{'Mrows':>9}{'s':>9}{'Mrows/s':>9}{'scan s':>9}{'ratio':>9}{'peak GB':>8}")
+            for timing in run(root, options.only or list(queries.load()), limits):
+                print(show(timing), flush=True)
+
+
+if __name__ == "__main__":
+    main()
