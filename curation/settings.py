@@ -35,3 +35,28 @@ class LakeSettings:
 
 
 LAKE = LakeSettings()
+
+
+@dataclass(frozen=True)
+class GoldSettings:
+    """When a mask agrees with gold, and what is wrong with it where it does not (`measures.errors_against_gold`)."""
+
+    #: Width of the boundary over the image's diagonal, of boundary IoU (Cheng et al. 2021, arXiv 2103.16562).
+    boundary_ratio: float = 0.02
+    #: A mask of this IoU has no error: the level of which SAM reports the share (section 5, 94 % of its masks),
+    #: and the upper end of what two people agree to (85 to 91 %, there too).
+    good_iou: float = 0.90
+    #: Gold smaller than SAM's human study looks at (appendix E). One row of pixels around it is a large share of
+    #: it, and "pixelation of a small mask is no error" (appendix G), so there less IoU is good: SAM's lower level.
+    small_px: int = 24**2
+    small_good_iou: float = 0.75
+    #: A mask "takes" or "lies in" what it shares most with: more than half, so that nothing lies in two apart.
+    most_share: float = 0.5
+    #: What is less than a tenth of a mask or of its gold is a flaw of the outline, not an object or a piece.
+    least_share: float = 0.1
+    #: A gold mask that some mask shows this well is not split, however many parts of it are masked besides
+    #: (COCO's strict threshold, SAM's lower level).
+    whole_iou: float = 0.75
+
+
+GOLD = GoldSettings()

@@ -5,6 +5,7 @@ from curation.masks.codec import parse, parse_strings, to_coco, to_strings
 from curation.masks.geometry import areas, boxes, holes, largest_pieces, shape
 from curation.masks.iou import intersections, iou, paired_intersections, paired_iou
 from curation.masks.labels import encode_labels
+from curation.masks.moments import axis_lengths, moments
 from curation.masks.pixels import decode, encode
 from curation.masks.polygons import join_polygons, rasterise
 from curation.masks.regions import complement, largest_region, remove_small_regions, union
@@ -15,6 +16,7 @@ __all__ = [
     "MAX_SIDE_PX",
     "Runs",
     "areas",
+    "axis_lengths",
     "boundaries",
     "boundary_distance_px",
     "boxes",
@@ -29,6 +31,7 @@ __all__ = [
     "join_polygons",
     "largest_pieces",
     "largest_region",
+    "moments",
     "paired_intersections",
     "paired_iou",
     "parse",

@@ -69,7 +69,10 @@ def _erode(firsts, ends, offsets, stride, distance):
     n = 0
     for mask in range(len(offsets) - 1):
         column_firsts, column_ends, column_offsets, left = _shortened(
-            firsts[offsets[mask] : offsets[mask + 1]], ends[offsets[mask] : offsets[mask + 1]], stride, distance
+            firsts[offsets[mask] : offsets[mask + 1]],
+            ends[offsets[mask] : offsets[mask + 1]],
+            stride,
+            distance,
         )
         n_columns = len(column_offsets) - 1
         for block in range(0, n_columns - window + 1, window):

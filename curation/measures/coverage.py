@@ -1,8 +1,9 @@
 """How much of an image its masks cover."""
 
+import numpy as np
 import pyarrow as pa
 
-from curation.masks import areas, complement, largest_region, union
+from curation.masks import areas, boxes, complement, largest_region, union
 from curation.measures.image import ImageMasks
 from curation.schemas import TABLES
 
@@ -22,8 +23,24 @@ def coverage(image: ImageMasks) -> pa.Table:
                 "covered_share": covered_px / (image.width_px * image.height_px),
                 "largest_uncovered_px": largest_uncovered_px,
                 "largest_uncovered_bbox_xywh": list(largest_uncovered_bbox_xywh),
-                "mean_depth": int(areas(image.runs).sum()) / covered_px if covered_px else 0.0,
+                "mean_depth": int(image.area_px.sum()) / covered_px if covered_px else 0.0,
+                "crowdedness": crowdedness(boxes(image.runs)),
             }
         ],
         TABLES["image_coverage"].arrow,
     )
+
+
+def crowdedness(bbox_xywh: np.ndarray) -> float:
+    """Mean number of other boxes that a box intersects, for boxes int (N, 4); 0 for fewer than two.
+
+    Boxes intersect where they share a pixel, so the box of an empty mask intersects none.
+    """
+    if len(bbox_xywh) < 2:
+        return 0.0
+    x, y, w, h = bbox_xywh.T
+    shared_w = np.minimum.outer(x + w, x + w) - np.maximum.outer(x, x)
+    shared_h = np.minimum.outer(y + h, y + h) - np.maximum.outer(y, y)
+    meets = (shared_w > 0) & (shared_h > 0)
+    np.fill_diagonal(meets, False)
+    return float(meets.sum() / len(bbox_xywh))

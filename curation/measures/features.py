@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from curation.masks import areas, boxes, shape
+from curation.masks import axis_lengths, boxes, moments, shape
 from curation.measures.image import ImageMasks
 from curation.schemas import TABLES
 
@@ -11,28 +11,34 @@ from curation.schemas import TABLES
 def features(image: ImageMasks) -> pa.Table:
     """One row of `mask_features` a mask, in order; no rows without masks.
 
-    An empty mask has the box [0, 0, 0, 0], touches no border, and its solidity is null.
-    `relative_size` is SAM's (arXiv 2304.02643, section 5).
+    An empty mask has the box [0, 0, 0, 0] and touches no border; what it cannot have, such as a centre, is null.
+    `relative_size` and `concavity` are SAM's (arXiv 2304.02643, section 5).
     """
-    area_px = areas(image.runs)
+    area_px = image.area_px
     image_share = area_px / (image.width_px * image.height_px)
     shapes = shape(image.runs)
     bbox_xywh = boxes(image.runs)
-    return pa.table(
-        {
-            "run_id": np.full(len(image), image.run_id),
-            "mask_id": image.mask_ids,
-            "image_id": np.full(len(image), image.image_id),
-            "area_px": area_px,
-            "bbox_xywh": bbox_xywh.tolist(),
-            "image_share": image_share,
-            "relative_size": np.sqrt(image_share),
-            **_border_touches(bbox_xywh, image.width_px, image.height_px),
-            **shapes,
-            "solidity": _solidity(area_px, shapes["hull_area_px"]),
-        },
-        TABLES["mask_features"].arrow,
-    )
+    solidity = _ratio(area_px, shapes["hull_area_px"])
+    of_pixels = moments(image.runs)
+    columns = {
+        "run_id": np.full(len(image), image.run_id),
+        "mask_id": image.mask_ids,
+        "image_id": np.full(len(image), image.image_id),
+        "area_px": area_px,
+        "bbox_xywh": _lists(bbox_xywh),
+        "image_share": image_share,
+        "relative_size": np.sqrt(image_share),
+        **_border_touches(bbox_xywh, image.width_px, image.height_px),
+        **_border_gaps(bbox_xywh, image.width_px, image.height_px),
+        **shapes,
+        "solidity": _known(solidity),
+        "concavity": _known(1 - solidity),
+        "elongation": _known(_elongation(of_pixels)),
+        "center_xy": _lists((of_pixels[:, :2] + 0.5) / (image.width_px, image.height_px), area_px == 0),
+        "stray_share": _known(1 - _ratio(shapes["largest_component_px"], area_px)),
+        "boundary_smoothness": _known(np.full(len(image), np.nan)),
+    }
+    return pa.table(columns, TABLES["mask_features"].arrow)
 
 
 def _border_touches(bbox_xywh: np.ndarray, width_px: int, height_px: int) -> dict[str, np.ndarray]:
@@ -47,6 +53,36 @@ def _border_touches(bbox_xywh: np.ndarray, width_px: int, height_px: int) -> dic
     return {"n_borders_touched": sum(side.astype(np.int8) for side in touches.values()), **touches}
 
 
-def _solidity(area_px: np.ndarray, hull_area_px: np.ndarray) -> pa.Array:
-    is_empty = area_px == 0
-    return pa.array(area_px / np.where(is_empty, 1, hull_area_px), mask=is_empty)
+def _border_gaps(bbox_xywh: np.ndarray, width_px: int, height_px: int) -> dict[str, pa.Array]:
+    x, y, w, h = bbox_xywh.T
+    gaps = {
+        "gap_left_px": x,
+        "gap_top_px": y,
+        "gap_right_px": width_px - x - w,
+        "gap_bottom_px": height_px - y - h,
+    }
+    return {name: pa.array(gap_px, mask=w == 0) for name, gap_px in gaps.items()}
+
+
+def _elongation(of_pixels: np.ndarray) -> np.ndarray:
+    """1 − minor / major axis, NaN for an empty mask; a single pixel is as long as wide."""
+    major, minor = axis_lengths(of_pixels)
+    return np.where(major == 0, 0.0, 1 - minor / np.where(major == 0, 1, major))
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b, at most 1; NaN where b is 0."""
+    return np.minimum(a / np.where(b == 0, np.nan, b), 1)
+
+
+def _known(values: np.ndarray) -> pa.Array:
+    """Values with null for NaN."""
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _lists(values: np.ndarray, is_null: np.ndarray | None = None) -> pa.Array:
+    """Rows of (N, k) as lists."""
+    n_rows, length = values.shape
+    offsets = np.arange(0, n_rows * length + 1, length, dtype=np.int32)
+    mask = None if is_null is None else pa.array(is_null)
+    return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(values).reshape(-1)), mask=mask)

@@ -1,74 +1,93 @@
-"""Masks against the gold on the same image: best IoU, and one-to-one partners."""
+"""Masks against the gold on the same image: best IoU, partners, boundary IoU, and what is wrong."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from scipy.optimize import linear_sum_assignment
 
 from curation.errors import InputError
-from curation.masks import iou
+from curation.masks import boundaries, boundary_distance_px, intersections, paired_iou
+from curation.measures.errors_against_gold import error_kinds
 from curation.measures.image import ImageMasks
+from curation.measures.partners import NO_PARTNER, greedy, one_to_one
 from curation.schemas import TABLES
-
-NO_PARTNER = -1
+from curation.settings import GOLD
 
 
 def match_gold(image: ImageMasks, gold: ImageMasks) -> pa.Table:
     """Rows of `gold_matches`: one a mask, then one a gold mask that found no partner (a miss).
 
     Partners are one-to-one and maximise the sum of IoU (Hungarian method); masks that share no pixel are never
-    partners. Without masks every gold mask is a miss; without gold every mask has a `gold_iou` of 0. Crowd gold
-    is matched like any other. Raises InputError where the two are not of one image and size.
+    partners. Without masks every gold mask is a miss; without gold every mask has a `gold_iou` of 0. Crowd gold is
+    nobody's best or partner and never missed: COCO's matching ignores the masks that lie in it, and so does
+    `error_kind`. Raises InputError where the two are not of one image and size.
     """
     if (image.image_id, image.width_px, image.height_px) != (gold.image_id, gold.width_px, gold.height_px):
         raise InputError(
             f"gold: image {gold.image_id} of {gold.width_px} x {gold.height_px} px came for image {image.image_id} "
             f"of {image.width_px} x {image.height_px} px; both must be read from the same picture"
         )
-    ious = iou(image.runs, gold.runs)
+    is_crowd = np.zeros(len(gold), bool) if gold.is_crowd is None else gold.is_crowd
+    shared_px = intersections(image.runs, gold.runs)
+    whole_px = image.area_px[:, None] + gold.area_px[None, :] - shared_px
+    ious = shared_px / np.maximum(np.where(is_crowd[None, :], image.area_px[:, None], whole_px), 1)
+    coco_matched, coco_ignored = greedy(ious, image.score_ranks, is_crowd)
+    gold, shared_px, ious = gold.without_crowds(), shared_px[:, ~is_crowd], ious[:, ~is_crowd]
     partners = one_to_one(ious)
-    masks = _rows_of_masks(image, gold, ious, partners)
-    misses = _rows_of_misses(gold, ious, partners)
+    of_masks = {
+        "mask_id": image.mask_ids,
+        **_of_best_and_partner(image, gold, ious, partners),
+        "score_rank": image.score_ranks,
+        "coco_matched": coco_matched,
+        "coco_ignored": coco_ignored,
+        "error_kind": error_kinds(image, gold, shared_px, ious, is_ignored=(coco_ignored & 1) == 1),
+    }
+    missed = np.setdiff1d(np.arange(len(gold)), partners)
+    of_misses = {
+        "gold_mask_id": gold.mask_ids[missed],
+        "gold_best_iou": ious[:, missed].max(axis=0, initial=0.0),
+        "error_kind": np.full(len(missed), "miss"),
+    }
     keys = {"run_id": image.run_id, "gold_run_id": gold.run_id, "image_id": image.image_id}
-    return pa.Table.from_pylist([{**keys, **row} for row in masks + misses], TABLES["gold_matches"].arrow)
+    return pa.concat_tables([_rows(keys, len(image), of_masks), _rows(keys, len(missed), of_misses)])
 
 
-def one_to_one(ious: np.ndarray) -> np.ndarray:
-    """Column of each row's partner, int64 (N,), NO_PARTNER without one, for IoU (N, M) in 0..1.
-
-    The sum of IoU over partners is the largest that any one-to-one matching has; a pair of IoU 0 is no pair.
-    """
-    partners = np.full(ious.shape[0], NO_PARTNER, np.int64)
-    rows, columns = linear_sum_assignment(ious, maximize=True)
-    overlap = ious[rows, columns] > 0
-    partners[rows[overlap]] = columns[overlap]
-    return partners
-
-
-def _rows_of_masks(image: ImageMasks, gold: ImageMasks, ious: np.ndarray, partners: np.ndarray) -> list[dict]:
-    gold_ids = gold.mask_ids.tolist()
-    rows = []
-    for index, (mask_id, partner) in enumerate(zip(image.mask_ids.tolist(), partners.tolist(), strict=True)):
-        best = int(ious[index].argmax()) if gold_ids else NO_PARTNER
-        gold_iou = float(ious[index, best]) if gold_ids else 0.0
-        row = {
-            "mask_id": mask_id,
-            "best_gold_mask_id": gold_ids[best] if gold_iou > 0 else None,
-            "gold_iou": gold_iou,
-        }
-        if partner != NO_PARTNER:
-            row["gold_mask_id"] = gold_ids[partner]
-            row["matched_iou"] = float(ious[index, partner])
-            row["gold_best_iou"] = float(ious[:, partner].max())
-        rows.append(row)
-    return rows
+def _of_best_and_partner(
+    image: ImageMasks, gold: ImageMasks, ious: np.ndarray, partners: np.ndarray
+) -> dict[str, pa.Array]:
+    """Columns of the masks that speak of a gold mask, null where a mask has no such one."""
+    rows = np.arange(len(image))
+    best = ious.argmax(axis=1) if len(gold) else np.full(len(image), NO_PARTNER)
+    gold_iou = ious.max(axis=1, initial=0.0)
+    has_best, has_partner = gold_iou > 0, partners != NO_PARTNER
+    with_best, with_partner = rows[has_best], rows[has_partner]
+    best, partners = best[has_best], partners[has_partner]
+    distance_px = boundary_distance_px(image.height_px, image.width_px, GOLD.boundary_ratio)
+    of_image, of_gold = boundaries(image.runs, distance_px), boundaries(gold.runs, distance_px)
+    return {
+        "best_gold_mask_id": _spread(gold.mask_ids[best], has_best),
+        "gold_iou": pa.array(gold_iou),
+        "gold_mask_id": _spread(gold.mask_ids[partners], has_partner),
+        "matched_iou": _spread(ious[with_partner, partners], has_partner),
+        "gold_best_iou": _spread(ious.max(axis=0, initial=0.0)[partners], has_partner),
+        "gold_boundary_iou": _spread(paired_iou(of_image[with_best], of_gold[best]), has_best),
+        "matched_boundary_iou": _spread(paired_iou(of_image[with_partner], of_gold[partners]), has_partner),
+    }
 
 
-def _rows_of_misses(gold: ImageMasks, ious: np.ndarray, partners: np.ndarray) -> list[dict]:
-    return [
-        {
-            "mask_id": None,
-            "gold_mask_id": int(gold.mask_ids[column]),
-            "gold_best_iou": float(ious[:, column].max(initial=0.0)),
-        }
-        for column in np.setdiff1d(np.arange(len(gold)), partners)
+def _spread(values: np.ndarray, has_value: np.ndarray) -> pa.Array:
+    """Values in the rows that have one, null in the others."""
+    spread = np.zeros(len(has_value), values.dtype)
+    spread[has_value] = values
+    return pa.array(spread, mask=~has_value)
+
+
+def _rows(keys: Mapping[str, int], n_rows: int, columns: Mapping[str, np.ndarray | pa.Array]) -> pa.Table:
+    """Rows of `gold_matches`; columns that are not given are null."""
+    columns = {**{name: np.full(n_rows, value) for name, value in keys.items()}, **columns}
+    schema = TABLES["gold_matches"].arrow
+    arrays = [
+        pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(n_rows, field.type)
+        for field in schema
     ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -3,7 +3,6 @@
 import numpy as np
 import pyarrow as pa
 
-from curation.masks import areas, intersections
 from curation.measures.image import ImageMasks
 from curation.schemas import TABLES
 
@@ -13,10 +12,10 @@ def overlaps(image: ImageMasks) -> pa.Table:
 
     No rows for fewer than two masks. Equal masks have an IoU of 1.
     """
-    shared_px = np.triu(intersections(image.runs, image.runs), k=1)
+    shared_px = np.triu(image.shared_px, k=1)
     first, second = np.nonzero(shared_px)
     intersection_px = shared_px[first, second]
-    area_px = areas(image.runs)
+    area_px = image.area_px
     return pa.table(
         {
             "run_id": np.full(len(first), image.run_id),

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import RleError
+from curation.errors import LakeError, RleError
 from curation.ids import mask_id_range
 from curation.lake import Lake
 from curation.masks import Runs, parse_strings
@@ -31,13 +31,13 @@ GOLD_IMAGES_SQL = """
     ORDER BY gold.image_number
 """
 MASKS_SQL = """
-    SELECT mask_id, width_px, height_px, rle_counts
+    SELECT mask_id, width_px, height_px, is_crowd, predicted_iou AS score, rle_counts
     FROM masks
     WHERE run_id = $run_id AND mask_id >= $first_id AND mask_id < $stop_id
     ORDER BY mask_id
 """
 GOLD_MASKS_SQL = """
-    SELECT gold_mask_id AS mask_id, width_px, height_px, rle_counts
+    SELECT gold_mask_id AS mask_id, width_px, height_px, is_crowd, NULL::DOUBLE AS score, rle_counts
     FROM gold_masks
     WHERE run_id = $run_id AND gold_mask_id >= $first_id AND gold_mask_id < $stop_id
     ORDER BY gold_mask_id
@@ -71,6 +71,14 @@ def gold_images(lake: Lake, gold_run_id: int, run_id: int, first: int, stop: int
     """Images of a gold run that are also images [first, stop) of another run."""
     slice_ = {"run_id": run_id, "first": first, "stop": stop, "gold_run_id": gold_run_id}
     return _images(lake, GOLD_IMAGES_SQL, slice_)
+
+
+def kind(lake: Lake, run_id: int) -> str:
+    """Kind of a run, as in `runs`. Raises LakeError where there is no such run."""
+    found = lake.con.execute("SELECT kind FROM runs WHERE run_id = ?", [run_id]).fetchone()
+    if found is None:
+        raise LakeError(f"run {run_id}: {lake.root} has no run of this number")
+    return found[0]
 
 
 def masks(
@@ -110,8 +118,17 @@ def _checked(image: StoredImage, rows: pa.Table) -> tuple[ImageMasks, dict[int, 
         numbers = np.flatnonzero(valid)[list(bad)]
         errors |= dict(zip(mask_ids[numbers].tolist(), bad.values(), strict=True))
         valid[numbers] = False
-    size = (image.width_px, image.height_px)
-    return ImageMasks(image.run_id, image.image_id, *size, mask_ids[valid], runs), errors
+    found = ImageMasks(
+        run_id=image.run_id,
+        image_id=image.image_id,
+        width_px=image.width_px,
+        height_px=image.height_px,
+        mask_ids=mask_ids[valid],
+        runs=runs,
+        scores=rows["score"].to_numpy()[valid],
+        is_crowd=rows["is_crowd"].to_numpy()[valid],
+    )
+    return found, errors
 
 
 def _errors_of_size(image: StoredImage, rows: pa.Table) -> dict[int, RleError]:

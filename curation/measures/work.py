@@ -21,10 +21,10 @@ DONE_SHARDS_SQL = "SELECT shard FROM shards WHERE run_id = $run_id AND work = $w
 DATA_SHARDS_SQL = """
     SELECT first_image, stop_image
     FROM shards
-    WHERE run_id = $run_id AND work IN ('generate', 'import')
+    WHERE run_id = $run_id AND work = (SELECT kind FROM runs WHERE run_id = $run_id)
     ORDER BY first_image
 """
-RUNS_SQL = "SELECT run_id FROM runs WHERE kind IN ('generate', 'import') ORDER BY run_id"
+RUNS_SQL = "SELECT run_id FROM runs WHERE kind <> 'gold' ORDER BY run_id"
 GOLD_RUNS_SQL = "SELECT run_id FROM runs WHERE kind = 'gold' AND finished_at IS NOT NULL ORDER BY run_id"
 
 
@@ -49,13 +49,17 @@ class MeasureWork:
 
 @dataclass(frozen=True)
 class MatchWork:
-    """Match a shard's masks with the gold of one gold run, on the images that both list."""
+    """Match a shard's masks with the gold of one gold run, on the images that both list.
+
+    The shard's run may be gold itself: one person's masks against another's.
+    """
 
     root: Path
     gold_run_id: int
 
     def __call__(self, shard: Shard) -> Result:
         lake = stored.reader(self.root)
+        masks_sql = stored.GOLD_MASKS_SQL if stored.kind(lake, shard.run_id) == "gold" else stored.MASKS_SQL
         tables = _Tables(("gold_matches", "problems"))
         gold_of_image = self._gold(lake, shard, tables)
         images = [
@@ -64,7 +68,7 @@ class MatchWork:
             if image.image_id in gold_of_image
         ]
         n_masks = 0
-        for image, masks, errors in stored.masks(lake, stored.MASKS_SQL, images):
+        for image, masks, errors in stored.masks(lake, masks_sql, images):
             tables.add("problems", _problems(shard, image, errors, "mask"))
             try:
                 tables.add("gold_matches", match_gold(masks, gold_of_image[image.image_id]))
@@ -109,7 +113,7 @@ def _problems(
 
 
 def measurable_runs(lake: Lake) -> list[int]:
-    """Runs that made or imported masks, gold aside."""
+    """Runs that made, imported or retuned masks, gold aside."""
     return [run_id for (run_id,) in lake.con.execute(RUNS_SQL).fetchall()]
 
 
@@ -123,17 +127,23 @@ def measure_shards(lake: Lake, run_id: int) -> list[Shard]:
 
     Raises LakeError where the number names no run with masks.
     """
-    return _shards_to_do(lake, run_id, "measure")
+    return _shards_to_do(lake, run_id, "measure", measurable_runs(lake))
 
 
 def match_shards(lake: Lake, run_id: int, gold_run_id: int) -> list[Shard]:
-    """Shards of a run that are still to match with a gold run. Raises LakeError where a number names no such (finished) run."""
+    """Shards of a run, of gold or not, that are still to match with a gold run.
+
+    Raises LakeError where a number names no such (finished) run, or both are the same.
+    """
     if gold_run_id not in gold_runs(lake):
         raise LakeError(
             f"gold run {gold_run_id}: no finished import of gold has this number; finished are: "
             f"{_numbers(gold_runs(lake))}"
         )
-    return _shards_to_do(lake, run_id, f"match:{gold_run_id}")
+    if run_id == gold_run_id:
+        raise LakeError(f"run {run_id}: it cannot be matched with itself; name the run of another annotator")
+    others = [other for other in gold_runs(lake) if other != gold_run_id]
+    return _shards_to_do(lake, run_id, f"match:{gold_run_id}", sorted(measurable_runs(lake) + others))
 
 
 def measure(
@@ -157,12 +167,9 @@ def match(
     return shards.run(lake, MatchWork(lake.root, gold_run_id), run_shards, workers=workers, on_done=on_done)
 
 
-def _shards_to_do(lake: Lake, run_id: int, work: str) -> list[Shard]:
-    if run_id not in measurable_runs(lake):
-        raise LakeError(
-            f"run {run_id}: no generation or import of masks has this number; there are: "
-            f"{_numbers(measurable_runs(lake))}"
-        )
+def _shards_to_do(lake: Lake, run_id: int, work: str, allowed: list[int]) -> list[Shard]:
+    if run_id not in allowed:
+        raise LakeError(f"run {run_id}: no run with masks has this number; there are: {_numbers(allowed)}")
     rows = lake.con.execute(DONE_SHARDS_SQL, {"run_id": run_id, "work": work}).fetchall()
     done = {name for (name,) in rows}
     planned = shards.plan(run_id, work, _n_images_ready(lake, run_id), IMAGES_PER_SHARD)

@@ -62,7 +62,7 @@ def test_boundary_iou_equals_the_official_one(pixels):
 
 
 def test_distance_is_rounded_as_the_official_one_and_at_least_one():
-    assert masks.boundary_distance_px(1500, 2250, 0.02) == int(round(0.02 * np.sqrt(1500**2 + 2250**2))) == 54
+    assert masks.boundary_distance_px(1500, 2250, 0.02) == round(0.02 * np.sqrt(1500**2 + 2250**2)) == 54
     assert masks.boundary_distance_px(10, 10, 0.02) == 1
 
 

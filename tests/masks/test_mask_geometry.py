@@ -7,7 +7,7 @@ from hypothesis import given
 from pycocotools import mask as coco
 from rle_cases import batches, coco_rles, draw_mask, thorough
 from scipy import ndimage
-from skimage.measure import euler_number
+from skimage.measure import euler_number, regionprops
 
 from curation import masks
 
@@ -101,3 +101,26 @@ def test_holes_and_largest_pieces_equal_scipy(pixels):
         sizes = np.bincount(labels.ravel())[1:]
         assert found.sum() == sizes.max(initial=0)
         assert len(np.unique(labels[found])) == min(1, len(sizes))
+
+
+@thorough
+@given(batches(least=1))
+def test_moments_equal_scikit_image(pixels):
+    found = masks.moments(masks.encode(pixels))
+    major_px, minor_px = masks.axis_lengths(found)
+    for index, mask in enumerate(pixels):
+        if not mask.any():
+            assert np.isnan(found[index]).all()
+            continue
+        region = regionprops(mask.astype(np.uint8))[0]
+        np.testing.assert_allclose(found[index, :2], region.centroid[::-1], rtol=1e-9)
+        np.testing.assert_allclose(major_px[index], region.axis_major_length, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(minor_px[index], region.axis_minor_length, rtol=1e-5, atol=1e-5)
+
+
+def test_moments_of_a_mask_far_from_the_corner_are_exact():
+    side = 20_000
+    runs = masks.parse({"size": [side, side], "counts": [side * side - side, side]})  # the last column
+    mean_x, mean_y, var_x, var_y, cov_xy = masks.moments(runs)[0]
+    assert (mean_x, mean_y, var_x, cov_xy) == (side - 1, (side - 1) / 2, 0, 0)
+    assert var_y == pytest.approx((side**2 - 1) / 12, rel=1e-12)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from blobs import image_masks, random_masks
 from hypothesis import given, settings
 from pycocotools import mask as coco
@@ -75,3 +76,30 @@ def test_no_masks_make_no_rows():
     table = features(image_masks(np.zeros((0, 4, 4), bool)))
     assert table.num_rows == 0
     assert table.schema == TABLES["mask_features"].arrow
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_masks)
+def test_centre_gaps_and_strays_equal_the_dense_definitions(masks):
+    height_px, width_px = masks.shape[1:]
+    for mask, row in zip(masks, rows(masks), strict=True):
+        names = ("center_xy", "gap_left_px", "gap_top_px", "gap_right_px", "gap_bottom_px", "stray_share")
+        found = {name: row[name] for name in (*names, "concavity", "elongation")}
+        if not mask.any():
+            assert set(found.values()) == {None}
+            continue
+        y, x = np.nonzero(mask)
+        center = [(x.mean() + 0.5) / width_px, (y.mean() + 0.5) / height_px]
+        np.testing.assert_allclose(found["center_xy"], center, rtol=1e-9)
+        gaps = [x.min(), y.min(), width_px - 1 - x.max(), height_px - 1 - y.max()]
+        assert [found[name] for name in names[1:5]] == gaps
+        labels, _ = ndimage.label(mask, EIGHT)
+        assert found["stray_share"] == 1 - np.bincount(labels.ravel())[1:].max() / mask.sum()
+        assert found["concavity"] == 1 - row["solidity"]
+
+
+@pytest.mark.parametrize(("w", "h", "elongation"), [(7, 7, 0), (1, 1, 0), (12, 1, 1), (33, 9, 0.7288)])
+def test_elongation_of_rectangles(w, h, elongation):
+    mask = np.zeros((1, 40, 40), bool)
+    mask[0, 2 : 2 + h, 3 : 3 + w] = True
+    assert rows(mask)[0]["elongation"] == pytest.approx(elongation, abs=1e-4)

@@ -1,5 +1,6 @@
 from itertools import permutations
 
+import cv2
 import numpy as np
 import pytest
 from blobs import blobs, image_masks
@@ -10,7 +11,7 @@ from pycocotools import mask as coco
 
 from curation.errors import InputError
 from curation.measures import match_gold
-from curation.measures.gold import NO_PARTNER, one_to_one
+from curation.measures.partners import NO_PARTNER, one_to_one
 from curation.schemas import TABLES
 
 IOUS = hnp.arrays(
@@ -102,3 +103,32 @@ def test_gold_without_masks_is_missed_and_masks_without_gold_match_nothing():
 def test_gold_of_another_image_size_is_refused():
     with pytest.raises(InputError, match="4 x 5 px"):
         match_gold(image_masks(np.ones((1, 4, 4), bool)), image_masks(np.ones((1, 5, 4), bool), run_id=2))
+
+
+def official_boundary_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """boundary_iou of boundary_utils.py in bowenc0221/boundary-iou-api."""
+    height, width = a.shape
+    distance_px = max(1, round(0.02 * np.hypot(height, width)))
+    edges = []
+    for mask in (a, b):
+        padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        eroded = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=distance_px)
+        edges.append(mask & ~eroded[1:-1, 1:-1].astype(bool))
+    return (edges[0] & edges[1]).sum() / (edges[0] | edges[1]).sum()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_boundary_ious_equal_the_official_ones(seed):
+    scene = blobs(seed, 8, 90, 130)
+    image, gold = image_masks(scene[:4]), image_masks(scene[4:], run_id=2)
+    for row in match_gold(image, gold).to_pylist():
+        for of, name in (
+            ("best_gold_mask_id", "gold_boundary_iou"),
+            ("gold_mask_id", "matched_boundary_iou"),
+        ):
+            if row["mask_id"] is None or row[of] is None:
+                assert row[name] is None
+                continue
+            wanted = official_boundary_iou(scene[row["mask_id"] // 3], scene[4 + row[of] // 3])
+            assert row[name] == pytest.approx(wanted, rel=1e-12)

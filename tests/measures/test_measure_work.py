@@ -1,5 +1,8 @@
 """Measuring and matching a run in a lake: what is stored, resuming, bad input, workers."""
 
+import subprocess
+import sys
+
 import pytest
 from stored_blobs import stored_run
 
@@ -111,3 +114,30 @@ def test_runs_that_are_not_there_are_named_in_the_error(lake):
         work.measure_shards(lake, 99)
     with pytest.raises(LakeError, match=f"gold run {unfinished}"):
         work.match_shards(lake, run_id, unfinished)
+
+
+def test_one_persons_gold_is_matched_with_anothers(lake):
+    first, second = (stored_run(lake, n_images=2, kind="gold", name=name) for name in ("first", "second"))
+    work.match(lake, second, work.match_shards(lake, first, second))
+    sql = """
+        SELECT count(*) FROM gold_matches
+        JOIN gold_masks ON gold_masks.gold_mask_id = gold_matches.mask_id AND gold_masks.run_id = gold_matches.run_id
+        WHERE gold_matches.run_id = $first AND gold_run_id = $second
+    """
+    assert lake.con.execute(sql, {"first": first, "second": second}).fetchone() == (10,)
+    assert work.match_shards(lake, first, second) == []
+    assert len(work.match_shards(lake, second, first)) == 1
+    with pytest.raises(LakeError, match="cannot be matched with itself"):
+        work.match_shards(lake, first, first)
+
+
+def test_retuned_runs_are_measured_and_matched_like_others(lake):
+    run_id, gold_run_id = stored_run(lake, kind="retune"), stored_run(lake, kind="gold")
+    assert work.measurable_runs(lake) == [run_id]
+    assert work.measure(lake, work.measure_shards(lake, run_id)).n_masks == 20
+    assert work.match(lake, gold_run_id, work.match_shards(lake, run_id, gold_run_id)).n_masks == 20
+
+
+def test_no_command_waits_for_scipy_until_it_matches():
+    loaded = "import sys, curation.cli; sys.exit('scipy.optimize' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded]).returncode == 0
