@@ -48,6 +48,7 @@ class RunSpec:
     preset: str | None = None
     annotator: str | None = None
     is_anchored: bool | None = None
+    parent_run_id: int | None = None
     device: str | None = None
 
     @property
@@ -55,6 +56,8 @@ class RunSpec:
         """SHA-256 (hex) of what determines the run, as canonical JSON."""
         told = {"source", "device", "n_images"}
         determining = {name: value for name, value in vars(self).items() if name not in told}
+        if self.parent_run_id is None:  # as before there were derived runs, so that older ones are found
+            del determining["parent_run_id"]
         return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()
 
 

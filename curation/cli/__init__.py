@@ -17,6 +17,7 @@ GROUPS = (
     "scenes",
     "measure",
     "gold",
+    "retune",
     "queries",
     "browse",
     "sheet",

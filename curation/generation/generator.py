@@ -12,14 +12,15 @@ import numpy as np
 
 from curation.errors import CurationError, InputError
 from curation.generation.embeddings import mask_means
-from curation.generation.filters import near_crop_edge, suppress
+from curation.generation.filters import first_filters, passes_predicted_iou
 from curation.generation.grid import crops, layer_points
-from curation.generation.ledger import Fate, Ledger, Pass
+from curation.generation.ledger import Fate, Ledger
 from curation.generation.presets import GenerationSettings
 from curation.generation.scan import Scan, Workspace
 from curation.generation.segmenters import Decoded, Embedding, Segmenter
+from curation.generation.selection import clean, raw_masks, unique
 from curation.ids import INDEX_BITS
-from curation.masks import Runs, boxes, remove_small_regions
+from curation.masks import Runs
 
 #: Fewer points than this are decoded in one batch, as segment-anything does: matrix products over so few prompts
 #: may differ in the last bit from those over more.
@@ -47,7 +48,7 @@ class Candidates:
 
     def raw_masks(self, candidates: np.ndarray) -> Runs:
         """Kept candidates and near misses as the model made them, before cleaning."""
-        return _batch(self.ledger, candidates, self.masks.height, self.masks.width)
+        return raw_masks(self.ledger, candidates, self.masks.height, self.masks.width)
 
 
 def generate_image(
@@ -75,12 +76,8 @@ def generate_image(
             "points_per_side or crop_layers, or raise crop_points_downscale"
         )
     measuring = _Measuring(segmenter, settings, keep_rle_above, unit_points, ledger, height, width, on_note)
-    embeddings, survivors = [], []
-    for number in range(len(cut)):
-        embeddings.append(measuring.of_crop(number, pixels))
-        survivors.append(_unique_in_crop(ledger, number, settings))
-    kept = _unique_across_crops(ledger, np.concatenate(survivors), settings)
-    kept, masks, is_cleaned = _clean(ledger, kept, settings, height, width)
+    embeddings = [measuring.of_crop(number, pixels) for number in range(len(cut))]
+    kept, masks, is_cleaned = clean(ledger, unique(ledger, settings), settings, height, width)
     means = _mask_means(ledger, kept, masks, embeddings)
     near_misses = _near_misses(ledger, keep_rle_above, kept, is_cleaned)
     return Candidates(ledger, kept, masks, is_cleaned, means, near_misses)
@@ -116,8 +113,7 @@ class _Measuring:
     def _measure(self, first_row: int, embedding: Embedding, decoded: Decoded, workspace: Workspace) -> None:
         predicted_iou = decoded.predicted_iou.ravel()
         self.ledger.predicted_iou[first_row : first_row + len(predicted_iou)] = predicted_iou
-        threshold = self.settings.predicted_iou_threshold
-        passes = predicted_iou > threshold if threshold > 0 else np.ones(len(predicted_iou), bool)
+        passes = passes_predicted_iou(predicted_iou, self.settings.predicted_iou_threshold)
         is_wanted = np.zeros_like(passes)
         if self.keep_rle_above is not None:
             is_wanted = predicted_iou > self.keep_rle_above
@@ -129,7 +125,9 @@ class _Measuring:
             row = first_row + index
             scan = workspace.scan(field, *cuts)
             self._note_scan(row, scan)
-            self.ledger.fate[row] = self._fate(row) if passes[index] else Fate.PREDICTED_IOU
+            self.ledger.fate[row] = first_filters(
+                self.ledger, np.array([row]), self.settings, self.height, self.width
+            )[0]
             if self.ledger.fate[row] == Fate.KEPT or is_wanted[index]:
                 crop = self.ledger.crops[self.ledger.crop_number[row]]
                 self.ledger.runs[row] = workspace.runs(scan, crop.x, crop.y, self.height, self.width)
@@ -141,21 +139,6 @@ class _Measuring:
         self.ledger.area_px[row] = scan.area_px
         box = (crop.x + scan.x_min, crop.y + scan.y_min, crop.x + scan.x_max, crop.y + scan.y_max)
         self.ledger.box_xyxy[row] = box
-
-    def _fate(self, row: int) -> Fate:
-        """The first filter that drops a candidate whose predicted IoU passes."""
-        ledger, settings = self.ledger, self.settings
-        threshold = np.float32(settings.stability_threshold)
-        if settings.stability_threshold > 0 and not ledger.stability_score[row] >= threshold:
-            return Fate.STABILITY
-        crop_box = ledger.crops[ledger.crop_number[row]].box_xyxy
-        if near_crop_edge(ledger.box_xyxy[row].tolist(), crop_box, (0, 0, self.width, self.height)):
-            return Fate.CROP_EDGE
-        if ledger.area_px[row] < settings.min_area_px:
-            return Fate.MIN_AREA
-        if ledger.area_px[row] / (self.height * self.width) > settings.max_area_share:
-            return Fate.MAX_AREA
-        return Fate.KEPT
 
 
 def decode_in_batches(
@@ -199,41 +182,6 @@ def _halved(segmenter: Segmenter, at_once: int, error: BaseException, on_note: N
     return at_once // 2
 
 
-def _unique_in_crop(ledger: Ledger, number: int, settings: GenerationSettings) -> np.ndarray:
-    """Candidates of a crop that are left after NMS by predicted IoU, the best first."""
-    rows = np.flatnonzero((ledger.crop_number == number) & (ledger.fate == Fate.KEPT))
-    kept, suppressor = suppress(ledger.box_xyxy[rows], ledger.predicted_iou[rows], settings.box_nms_threshold)
-    ledger.drop_duplicates(rows, suppressor, Pass.CROP)
-    return rows[kept]
-
-
-def _unique_across_crops(ledger: Ledger, rows: np.ndarray, settings: GenerationSettings) -> np.ndarray:
-    """Of `rows` those that are left after NMS that prefers smaller crops, in its order."""
-    if len(ledger.crops) == 1:
-        return rows
-    crop_areas = np.array([crop.area_px for crop in ledger.crops], np.float32)
-    scores = np.float32(1) / crop_areas[ledger.crop_number[rows]]
-    kept, suppressor = suppress(ledger.box_xyxy[rows], scores, settings.crop_nms_threshold)
-    ledger.drop_duplicates(rows, suppressor, Pass.IMAGE)
-    return rows[kept]
-
-
-def _clean(
-    ledger: Ledger, rows: np.ndarray, settings: GenerationSettings, height: int, width: int
-) -> tuple[np.ndarray, Runs, np.ndarray]:
-    """(kept, masks, is_cleaned): small regions gone, and NMS once more that prefers masks it left alone."""
-    raw = _batch(ledger, rows, height, width)
-    if not settings.min_region_px or not len(rows):
-        return rows, raw, np.zeros(len(rows), bool)
-    masks, is_cleaned = remove_small_regions(raw, settings.min_region_px)
-    x, y, w, h = boxes(masks).T.astype(np.int64)
-    inclusive = np.stack([x, y, np.maximum(x + w - 1, 0), np.maximum(y + h - 1, 0)], axis=1)
-    threshold = max(settings.box_nms_threshold, settings.crop_nms_threshold)
-    kept, suppressor = suppress(inclusive, 1 - is_cleaned.astype(np.float32), threshold)
-    ledger.drop_duplicates(rows, suppressor, Pass.CLEANED)
-    return rows[kept], masks[kept], is_cleaned[kept]
-
-
 def _mask_means(ledger: Ledger, kept: np.ndarray, masks: Runs, embeddings: list[Embedding]) -> np.ndarray:
     """Float16 (K, C): each mask over the embedding of the crop that made it, the finest picture the model had."""
     means = np.zeros((len(kept), embeddings[0].features.shape[0]), np.float16)
@@ -252,11 +200,3 @@ def _near_misses(
     is_wanted = ledger.predicted_iou > keep_rle_above
     is_wanted[kept[~is_cleaned]] = False
     return np.flatnonzero(is_wanted)
-
-
-def _batch(ledger: Ledger, rows: np.ndarray, height: int, width: int) -> Runs:
-    if not len(rows):
-        return Runs.empty(height, width)
-    runs = [ledger.runs[row] for row in rows.tolist()]
-    offsets = np.cumsum([0] + [len(counts) for counts in runs])
-    return Runs(height, width, np.concatenate(runs), offsets)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -84,6 +85,11 @@ class Ledger:
         self.fate[candidates[dropped]] = Fate.DUPLICATE_OF
         self.duplicate_of[candidates[dropped]] = candidates[suppressor[dropped]]
         self.duplicate_pass[candidates[dropped]] = stage
+
+    @cached_property
+    def crop_boxes_xyxy(self) -> np.ndarray:
+        """int64 (number of crops, 4), exclusive maxima."""
+        return np.array([crop.box_xyxy for crop in self.crops], np.int64).reshape(-1, 4)
 
     @property
     def bbox_xywh(self) -> np.ndarray:

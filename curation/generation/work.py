@@ -19,6 +19,7 @@ from curation.generation.models import LocalModel
 from curation.generation.presets import GenerationSettings
 from curation.generation.segmenters import Segmenter
 from curation.masks import areas, boxes, to_strings
+from curation.measures.stored import StoredImage
 from curation.schemas import TABLES
 from curation.shards import Result, Shard, problem
 
@@ -72,9 +73,9 @@ class GenerateWork:
         first_id = ids.mask_id(run_id, number, 0)
         return {
             "images": TABLES["images"].table([image_row(image, run_id, number)]),
-            "candidates": TABLES["candidates"].table(_candidate_columns(run_id, first_id, image, candidates)),
+            "candidates": TABLES["candidates"].table(candidate_columns(run_id, first_id, image, candidates)),
             "masks": TABLES["masks"].table(
-                _mask_columns(run_id, first_id, image, candidates) | self._stage(len(candidates.kept))
+                mask_columns(run_id, first_id, image, candidates) | self._stage(len(candidates.kept))
             ),
             "mask_embeddings": TABLES["mask_embeddings"].table(
                 _embedding_columns(run_id, first_id, candidates)
@@ -85,9 +86,10 @@ class GenerateWork:
         return {"stage": [self.stage] * n, "cycle": [self.cycle] * n}
 
 
-def _candidate_columns(
-    run_id: int, first_id: int, image: Image, candidates: Candidates
+def candidate_columns(
+    run_id: int, first_id: int, image: Image | StoredImage, candidates: Candidates
 ) -> Mapping[str, object]:
+    """Columns of `candidates` for one image; `first_id` is the id of its candidate 0."""
     ledger = candidates.ledger
     n = len(ledger)
     layers = np.array([crop.layer for crop in ledger.crops], np.int8)
@@ -115,7 +117,10 @@ def _candidate_columns(
     }
 
 
-def _mask_columns(run_id: int, first_id: int, image: Image, candidates: Candidates) -> dict[str, object]:
+def mask_columns(
+    run_id: int, first_id: int, image: Image | StoredImage, candidates: Candidates
+) -> dict[str, object]:
+    """Columns of `masks` for one image, without stage and cycle."""
     order = np.argsort(candidates.kept)
     kept, masks, ledger = candidates.kept[order], candidates.masks[order], candidates.ledger
     n = len(kept)

@@ -1,0 +1,67 @@
+"""The curve of a retuning as a picture: what each threshold would keep, and how good it would be."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from curation.errors import InputError
+from curation.report.charts import altair, save
+
+#: Figure -> what a person reads beside its axis.
+FIGURES = {
+    "masks_per_image": "masks an image",
+    "small_share": "share of small masks (under 32 × 32 px)",
+    "mean_gold_iou": "mean best IoU with gold",
+    "share_over_75": "share of masks over 0.75 IoU",
+    "share_over_90": "share of masks over 0.90 IoU",
+    "recall_50": "recall of gold at 0.50 IoU",
+}
+WIDTH_PX, HEIGHT_PX = 300, 180
+
+
+def draw(curve: pa.Table, swept: Sequence[str], path: Path) -> None:
+    """Draw the figures of `curve` (generation.retune) along the first of `swept`, a line for each value of the second.
+
+    Row 0 of the curve, the run's own setting, is the dashed line. Raises InputError for more than two swept settings.
+    """
+    if len(swept) > 2:
+        raise InputError(f"a picture shows one or two swept settings; {', '.join(swept)} came")
+    alt = altair()
+    figures = [name for name in FIGURES if curve[name].null_count < curve.num_rows]
+    rows = [
+        _long(row, name) | {"is_own": k == 0} for k, row in enumerate(curve.to_pylist()) for name in figures
+    ]
+    panels = [_panel(alt, [row for row in rows if row["figure"] == name], name, swept) for name in figures]
+    n_images, n_gold = curve["n_images"][0].as_py(), curve["n_gold_images"][0].as_py()
+    subtitle = f"{n_images:,} images, {n_gold:,} of them with gold; bands: 95 % intervals, image as cluster; dashed: the run's own setting"
+    chart = alt.concat(*panels, columns=3).properties(
+        title=alt.TitleParams("What other thresholds would keep", subtitle=subtitle, anchor="start")
+    )
+    save(chart, path)
+
+
+def _long(row: dict, name: str) -> dict:
+    from curation.generation.replay import RETUNABLE
+
+    settings = {setting: row[setting] for setting in RETUNABLE}
+    return settings | {
+        "figure": name,
+        "value": row[name],
+        "low": row[f"{name}_low"],
+        "high": row[f"{name}_high"],
+    }
+
+
+def _panel(alt, rows: list[dict], name: str, swept: Sequence[str]):
+    own = [row for row in rows if row["is_own"]]
+    x = alt.X(f"{swept[0]}:Q", title=swept[0].replace("_", " "), scale=alt.Scale(zero=False))
+    y = alt.Y("value:Q", title=FIGURES[name], scale=alt.Scale(zero=False))
+    color = [alt.Color(f"{swept[1]}:O", title=swept[1].replace("_", " "))] if len(swept) == 2 else []
+    base = alt.Chart(alt.Data(values=[row for row in rows if not row["is_own"]]))
+    band = base.mark_area(opacity=0.18).encode(
+        x, alt.Y("low:Q", title=FIGURES[name]), alt.Y2("high:Q"), *color
+    )
+    line = base.mark_line(point=True).encode(x, y, *color)
+    rule = alt.Chart(alt.Data(values=own)).mark_rule(strokeDash=[5, 4], color="#6b7280").encode(x)
+    return alt.layer(band, line, rule).properties(width=WIDTH_PX, height=HEIGHT_PX)
