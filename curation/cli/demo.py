@@ -79,7 +79,7 @@ def _steps(workspace: Path, n_scenes: int, points_per_side: int) -> Iterator[Ste
     thresholds = {"points_per_side": str(points_per_side), **THRESHOLDS}
     changes = [word for name, value in thresholds.items() for word in ("--set", f"{name}={value}")]
     generate = ("generate", str(images), "--model", MODEL, "--preset", PRESET, *changes, *here)
-    gold = ("import", "sa1b", scenes, "--as-gold", "--annotator", "renderer", "--from-scratch", *here)
+    gold = ("gold", "import", "sa1b", scenes, "--annotator", "renderer", "--from-scratch", *here)
     pictures = (("scenes", scenes, "--n", str(n_scenes)), ("photographs", str(images / "photographs")))
     yield Step("Fetch a small SAM 2 that runs on any machine", (("models", "fetch", MODEL),))
     yield Step("Pictures: scenes whose masks are known exactly, and real photographs", pictures)

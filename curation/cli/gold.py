@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from curation.cli import gold_import
 from curation.cli.options import Workspace, open_lake
 from curation.cli.output import console, end
 from curation.cli.progress import shard_progress
@@ -18,6 +19,7 @@ Workers = Annotated[int, typer.Option(min=1, help="Processes that compute.")]
 
 def register(app: typer.Typer) -> None:
     gold = typer.Typer(no_args_is_help=True, help="Trusted masks, and masks against them.")
+    gold_import.register(gold)
     gold.command()(match)
     app.add_typer(gold, name="gold")
 
@@ -47,7 +49,7 @@ def _pairs(lake: Lake, run: int | None, gold: int | None) -> list[tuple[int, int
     golds = work.gold_runs(lake) if gold is None else [gold]
     if not golds:
         raise LakeError(
-            f"{lake.root} holds no gold: import some with `curation import sa1b PATHS… --as-gold --annotator NAME`"
+            f"{lake.root} holds no gold: import some with `curation gold import FORMAT PATHS… --annotator NAME`"
         )
     return [(run_id, gold_run_id) for run_id in runs for gold_run_id in golds]
 

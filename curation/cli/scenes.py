@@ -31,9 +31,7 @@ def scenes(
         n_written = write_scenes(out, n, seed, width_height, on_done=lambda name: bar.advance(1, name))
     there = f", {n - n_written} were there" if n_written < n else ""
     messages.print(f"{out}: {n_written} scenes written{there}")
-    messages.print(
-        f"Next: curation import sa1b {out} --as-gold --annotator scenes --from-scratch", style="dim"
-    )
+    messages.print(f"Next: curation gold import sa1b {out} --annotator scenes --from-scratch", style="dim")
 
 
 def photographs(out: Annotated[Path, typer.Argument(help="Folder for the photographs.")]) -> None:

@@ -317,20 +317,31 @@ def test_the_commands_end_with_the_count_of_problems(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("words", "reason"),
     [
-        (["--as-gold"], "--annotator NAME"),
-        (["--as-gold", "--annotator", "m"], "--from-scratch"),
-        (["--as-gold", "--annotator", "m", "--anchored", "--cycle", "1"], "no stage or cycle"),
-        (["--annotator", "m"], "add --as-gold"),
-        (["--stage", "later"], "allowed are"),
+        (["gold", "import", "sa1b", "--from-scratch"], "--annotator NAME"),
+        (
+            ["gold", "import", "sa1b", "--anchored", "--annotator", "m", "--annotator-folders"],
+            "one of the two",
+        ),
+        (["gold", "import", "sa1b", "--anchored", "--annotator-folders"], "no folder is in it"),
+        (["import", "sa1b", "--stage", "later"], "allowed are"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(tmp_path, options, reason):
+def test_options_that_do_not_fit_are_refused(tmp_path, words, reason):
     Lake.create(tmp_path / "lake").close()
-    done = CliRunner().invoke(app, ["import", "sa1b", str(tmp_path), "-w", str(tmp_path / "lake"), *options])
+    (tmp_path / "empty").mkdir()
+    done = CliRunner().invoke(app, [*words, str(tmp_path / "empty"), "-w", str(tmp_path / "lake")])
     assert isinstance(done.exception, InputError)
     assert reason in str(done.exception)
+
+
+def test_gold_is_anchored_or_from_scratch_and_says_which(tmp_path):
+    Lake.create(tmp_path / "lake").close()
+    words = ["gold", "import", "sa1b", str(tmp_path), "--annotator", "m", "-w", str(tmp_path / "lake")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "--anchored" in done.output
 
 
 MEMORY_PROBE = """

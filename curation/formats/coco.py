@@ -1,0 +1,197 @@
+"""COCO's object detection format, one JSON file for many images: an image and its annotations, read and checked.
+
+    {"images": [{"id", "width", "height", "file_name"}],
+     "annotations": [{"id", "image_id", "category_id", "iscrowd", "bbox": [x, y, w, h],
+                      "segmentation": [[x0, y0, x1, y1, …], …] or {"size": [h, w], "counts": [int, …] or "…"}}],
+     "categories": [{"id", "name"}]}
+
+Polygons are drawn as pycocotools draws them, several of one annotation as their union. `area` is not read: area and
+box come from the mask. Results (a bare list of annotations, each with a `score`) are read beside the instances file
+that lists their images. `score` is the model's own confidence and becomes `predicted_iou`.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from curation import ids, masks
+from curation.errors import InputError, RecordError
+from curation.formats.sa1b import Annotations, Record, RecordImage, checked_image
+from curation.masks import Runs
+
+MAX_ANNOTATIONS = 1 << ids.INDEX_BITS
+
+#: What is read besides the mask. `mask_index` is the place among the image's annotations, bad ones counted.
+COLUMNS = pa.schema(
+    [
+        ("mask_index", pa.int32()),
+        ("source_mask_id", pa.string()),
+        ("source_bbox_xywh", pa.list_(pa.float64())),
+        ("predicted_iou", pa.float64()),
+        ("label", pa.string()),
+        ("is_crowd", pa.bool_()),
+    ]
+)
+
+
+def parse_image(data: bytes) -> RecordImage:
+    """One entry of `images`. Raises InputError if anything in it is bad."""
+    entry = load(data)
+    if not isinstance(entry, dict):
+        raise RecordError(f"{told(entry)} came; an image must be an object with id, width, height, file_name")
+    return checked_image({**entry, "image_id": entry.get("id")})
+
+
+def parse_categories(data: bytes) -> dict[int | str, str]:
+    """Names by id. Raises RecordError where the list is no list of categories."""
+    entries = load(data)
+    if not isinstance(entries, list):
+        raise RecordError(f"categories: {told(entries)} came; it must be a list")
+    names = {}
+    for index, entry in enumerate(entries):
+        if (
+            not isinstance(entry, dict)
+            or not is_id(entry.get("id"))
+            or not isinstance(entry.get("name"), str)
+        ):
+            raise RecordError(
+                f"categories[{index}]: {told(entry)} came; it must be an object with id and name"
+            )
+        names[entry["id"]] = entry["name"]
+    return names
+
+
+def parse_annotations(
+    slices: Sequence[bytes], indexes: Sequence[int], image: RecordImage, names: Mapping[int | str, str]
+) -> Record:
+    """The annotations of one image, in order; `indexes` are their places in the file's list, for messages.
+
+    Bad annotations go to the record's `problems`. Raises RecordError for more than one image takes.
+    """
+    if len(slices) > MAX_ANNOTATIONS:
+        raise RecordError(f"{len(slices):,} annotations came; one image takes {MAX_ANNOTATIONS:,}: split it")
+    rows: list[dict[str, Any]] = []
+    runs: list[Runs] = []
+    problems: list[tuple[int, InputError]] = []
+    for place, (data, index) in enumerate(zip(slices, indexes, strict=True)):
+        try:
+            annotation = load(data)
+            row = _row(annotation, names)
+            runs.append(_runs(annotation.get("segmentation"), image))
+        except InputError as error:
+            problems.append((index, error))
+            continue
+        rows.append({"mask_index": place, **row})
+    together = Runs.concat([Runs.empty(image.height_px, image.width_px), *runs])
+    columns = [
+        pa.array([row[name] for row in rows], kind)
+        for name, kind in zip(COLUMNS.names, COLUMNS.types, strict=True)
+    ]
+    return Record(image, Annotations(together, pa.record_batch(columns, schema=COLUMNS)), problems)
+
+
+def load(data: bytes) -> Any:
+    """One JSON value; NaN is read too, so that it costs one annotation and not all. Raises RecordError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"this is no JSON ({error}); write or fetch the file again") from error
+
+
+def is_id(value: object) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def told(value: object) -> str:
+    """What came, in a few words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return f"an object with {', '.join(map(repr, list(value)[:6])) or 'no keys'}"
+    text = repr(value)
+    return f"{text[:60]}{'…' if len(text) > 60 else ''} ({type(value).__name__})"
+
+
+def _row(annotation: object, names: Mapping[int | str, str]) -> dict[str, Any]:
+    if not isinstance(annotation, dict):
+        raise RecordError(f"{told(annotation)} came; an annotation must be an object")
+    return {
+        "source_mask_id": _id_text(annotation.get("id")),
+        "source_bbox_xywh": _box(annotation.get("bbox")),
+        "predicted_iou": _number(annotation.get("score"), "score"),
+        "label": _label(annotation.get("category_id"), names),
+        "is_crowd": _flag(annotation.get("iscrowd")),
+    }
+
+
+def _runs(segmentation: object, image: RecordImage) -> Runs:
+    """One mask."""
+    size = image.height_px, image.width_px
+    if isinstance(segmentation, list):
+        if not segmentation:
+            raise RecordError(
+                "segmentation: an empty list came; it must be polygons or RLE, a box alone is no mask"
+            )
+        return masks.join_polygons([segmentation], *size)
+    if segmentation is None:
+        raise RecordError("segmentation: nothing came; it must be polygons or RLE, a box alone is no mask")
+    return masks.parse(segmentation, size)
+
+
+def _id_text(value: object) -> str | None:
+    if value is None:
+        return None
+    if not is_id(value):
+        raise RecordError(f"id: {told(value)} came; it must be an integer, a string or null")
+    return _text(str(value), "id")
+
+
+def _label(category_id: object, names: Mapping[int | str, str]) -> str | None:
+    """The category's name; None where the annotation has no category, or the file names none at all."""
+    if category_id is None or not names:
+        return None
+    if not is_id(category_id) or category_id not in names:
+        raise RecordError(f"category_id: {told(category_id)} came; categories has no such id")
+    return _text(names[category_id], "categories.name")
+
+
+def _text(value: str, name: str) -> str:
+    """`value`, where a table can hold it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RecordError(f"{name}: {value!r} holds half a character pair; write whole characters") from error
+    if "\0" in value:
+        raise RecordError(f"{name}: {value!r} holds a NUL; write printable characters")
+    return value
+
+
+def _box(value: object) -> list[float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 4:
+        raise RecordError(f"bbox: {told(value)} came; it must be [x, y, w, h] in pixels, or null")
+    return [_number(number, "bbox") for number in value]
+
+
+def _number(value: object, name: str) -> float | None:
+    if value is None and name != "bbox":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RecordError(f"{name}: {told(value)} came; it must be a finite number")
+    return float(np.float64(value))
+
+
+def _flag(value: object) -> bool:
+    if value not in (0, 1, None):
+        raise RecordError(f"iscrowd: {told(value)} came; it must be 0 or 1")
+    return bool(value)
