@@ -6,6 +6,7 @@ from curation.masks.geometry import areas, boxes, holes, largest_pieces, shape
 from curation.masks.iou import intersections, iou, paired_intersections, paired_iou
 from curation.masks.labels import encode_labels
 from curation.masks.moments import axis_lengths, moments
+from curation.masks.outlines import smoothness
 from curation.masks.pixels import decode, encode
 from curation.masks.polygons import join_polygons, rasterise
 from curation.masks.regions import complement, largest_region, remove_small_regions, union
@@ -39,6 +40,7 @@ __all__ = [
     "rasterise",
     "remove_small_regions",
     "shape",
+    "smoothness",
     "to_coco",
     "to_strings",
     "union",

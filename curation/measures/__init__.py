@@ -14,14 +14,16 @@ from curation.measures.coverage import coverage
 from curation.measures.features import features
 from curation.measures.gold import match_gold
 from curation.measures.image import ImageMasks
+from curation.measures.nesting import nesting
 from curation.measures.overlaps import overlaps
 
 MEASURES: Mapping[str, Callable[[ImageMasks], pa.Table]] = MappingProxyType(
     {
         "mask_features": features,
         "overlaps": overlaps,
+        "mask_nesting": nesting,
         "image_coverage": coverage,
     }
 )
 
-__all__ = ["MEASURES", "ImageMasks", "coverage", "features", "match_gold", "overlaps"]
+__all__ = ["MEASURES", "ImageMasks", "coverage", "features", "match_gold", "nesting", "overlaps"]

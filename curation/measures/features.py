@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from curation.masks import axis_lengths, boxes, moments, shape
+from curation.masks import axis_lengths, boxes, moments, shape, smoothness
 from curation.measures.image import ImageMasks
 from curation.schemas import TABLES
 
@@ -36,7 +36,7 @@ def features(image: ImageMasks) -> pa.Table:
         "elongation": _known(_elongation(of_pixels)),
         "center_xy": _lists((of_pixels[:, :2] + 0.5) / (image.width_px, image.height_px), area_px == 0),
         "stray_share": _known(1 - _ratio(shapes["largest_component_px"], area_px)),
-        "boundary_smoothness": _known(np.full(len(image), np.nan)),
+        "boundary_smoothness": _known(smoothness(image.runs)),
     }
     return pa.table(columns, TABLES["mask_features"].arrow)
 

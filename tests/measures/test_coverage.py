@@ -38,3 +38,18 @@ def test_a_covered_image_has_no_uncovered_region():
     (row,) = coverage(image_masks(np.ones((3, 4, 6), bool))).to_pylist()
     assert (row["covered_share"], row["mean_depth"]) == (1, 3)
     assert (row["largest_uncovered_px"], row["largest_uncovered_bbox_xywh"]) == (0, [0, 0, 0, 0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_masks)
+def test_crowdedness_counts_the_boxes_that_meet(masks):
+    (row,) = coverage(image_masks(masks)).to_pylist()
+    filled = []
+    for mask in masks:
+        box = np.zeros_like(mask)
+        if mask.any():
+            y, x = np.nonzero(mask)
+            box[y.min() : y.max() + 1, x.min() : x.max() + 1] = True
+        filled.append(box)
+    n_others = [sum((box & other).any() for other in filled) - box.any() for box in filled]
+    assert row["crowdedness"] == pytest.approx(np.mean(n_others) if len(masks) > 1 else 0)

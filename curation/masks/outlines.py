@@ -1,0 +1,157 @@
+"""The outlines of masks as closed lattice paths, followed on segments, and how smooth they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from curation.masks.runs import Runs
+from curation.masks.segments import split
+
+#: Rulers, in pixel edges, that outlines are measured with. Jags between the two make the long one's length shorter;
+#: four edges see a stair of two pixels, and 16 pass over the stairs of 4 to 9 px that a network's 256 x 256 masks
+#: leave on a picture of 1,000 to 2,300 px.
+_SHORT_RULER_PX, _LONG_RULER_PX = 4, 16
+#: Each point is the mean of so many in a row, without which a slanted straight line's pixel stairs would count.
+_MEAN_PX = 4
+#: Shorter outlines cannot tell a jag from their form: four long rulers, a square of 16 px.
+_LEAST_PX = 4 * _LONG_RULER_PX
+
+
+def smoothness(runs: Runs) -> np.ndarray:
+    """Length of the outlines measured with a long ruler over that with a short one, float64 (N,) in 0..1, best 1.
+
+    Richardson's divider method (Mandelbrot 1967, Science 156): a ruler of s is laid from every point of the outline
+    to the point s edges on, and the length is the mean over all starts. Each length is divided by what the ruler
+    loses on a circle, so that circles of any size have 1; straight lines have at least 0.985 at any angle, and each
+    corner costs as much as a jag of its size: a square of 24 px has 0.95, one of 100 px 0.98. Outlines of holes and
+    of all pieces count by their length; those too short to tell are left out, NaN where that leaves none.
+    """
+    segments = split(runs)
+    return _smoothness(segments.firsts, segments.ends, segments.offsets, segments.stride)
+
+
+@njit(cache=True, nogil=True)
+def _smoothness(firsts, ends, offsets, stride):
+    result = np.full(len(offsets) - 1, np.nan)
+    most = 0
+    for mask in range(len(result)):
+        most = max(most, offsets[mask + 1] - offsets[mask])
+    lefts, rights = np.empty(2 * most, np.int64), np.empty(2 * most, np.int64)
+    is_done = np.empty(2 * most, np.bool_)
+    xs, ys = np.empty(1024, np.int64), np.empty(1024, np.int64)
+    for mask in range(len(result)):
+        first, end = firsts[offsets[mask] : offsets[mask + 1]], ends[offsets[mask] : offsets[mask + 1]]
+        _link(first, end, stride, lefts, rights)
+        is_done[: 2 * len(first)] = False
+        short, long = 0.0, 0.0
+        for edge in range(2 * len(first)):
+            if is_done[edge]:
+                continue
+            n = _follow(edge, first, end, stride, lefts, rights, is_done, xs, ys)
+            if n < _LEAST_PX:
+                continue
+            if n > len(xs):
+                xs, ys = np.empty(2 * n, np.int64), np.empty(2 * n, np.int64)
+                _follow(edge, first, end, stride, lefts, rights, is_done, xs, ys)
+            short += _length(xs[:n], ys[:n], _SHORT_RULER_PX)
+            long += _length(xs[:n], ys[:n], _LONG_RULER_PX)
+        if short > 0:
+            result[mask] = min(long / short, 1.0)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _row(edge, firsts, ends, stride):
+    """Row of a horizontal edge: 2 k is the upper one of segment k, 2 k + 1 the lower one."""
+    position = ends[edge // 2] if edge & 1 else firsts[edge // 2]
+    return position - firsts[edge // 2] // stride * stride
+
+
+@njit(cache=True, nogil=True)
+def _link(firsts, ends, stride, lefts, rights):
+    """The horizontal edges that follow each one's left and right end.
+
+    Where two columns meet, their edges' ends in order of rows are joined in pairs by vertical edges, which lie where
+    one of the two columns is mask and the other is not.
+    """
+    n_segments = len(firsts)
+    a_start, a_stop, b_start = (
+        0,
+        0,
+        0,
+    )  # segments [a_start, a_stop) left of a line, those from b_start on right of it
+    while a_start < a_stop or b_start < n_segments:
+        x = firsts[a_start] // stride + 1 if a_start < a_stop else firsts[b_start] // stride
+        b_stop = b_start
+        while b_stop < n_segments and firsts[b_stop] < (x + 1) * stride:
+            b_stop += 1
+        a, b = 2 * a_start, 2 * b_start
+        waiting = -1
+        while a < 2 * a_stop or b < 2 * b_stop:
+            if b >= 2 * b_stop:
+                is_left = True
+            elif a >= 2 * a_stop:
+                is_left = False
+            else:
+                is_left = _row(a, firsts, ends, stride) <= _row(b, firsts, ends, stride)
+            edge = a if is_left else b
+            a, b = a + is_left, b + (not is_left)
+            if waiting < 0:
+                waiting = edge
+                continue
+            for one, other in ((waiting, edge), (edge, waiting)):
+                if one < 2 * a_stop:
+                    rights[one] = other
+                else:
+                    lefts[one] = other
+            waiting = -1
+        a_start, a_stop, b_start = b_start, b_stop, b_stop
+
+
+@njit(cache=True, nogil=True)
+def _follow(edge, firsts, ends, stride, lefts, rights, is_done, xs, ys):
+    """Write the lattice points of the closed path through a horizontal edge, as many as fit; returns how many it has."""
+    n = 0
+    at, to_right = edge, True
+    while True:
+        is_done[at] = True
+        column, y = firsts[at // 2] // stride, _row(at, firsts, ends, stride)
+        n = _append(xs, ys, n, column if to_right else column + 1, y)
+        x = column + 1 if to_right else column
+        following = rights[at] if to_right else lefts[at]
+        last_y = _row(following, firsts, ends, stride)
+        while y != last_y:
+            n = _append(xs, ys, n, x, y)
+            y += 1 if last_y > y else -1
+        if firsts[following // 2] // stride == column:  # back along the other side of the mask or the gap
+            to_right = not to_right
+        at = following
+        if at == edge:
+            return n
+
+
+@njit(cache=True, nogil=True)
+def _append(xs, ys, n, x, y):
+    if n < len(xs):
+        xs[n], ys[n] = x, y
+    return n + 1
+
+
+@njit(cache=True, nogil=True)
+def _length(xs, ys, ruler):
+    """Length of a closed path by a ruler of so many steps, over what the ruler loses on a circle of as many points."""
+    n = len(xs)
+    dx, dy = 0, 0  # from the mean of _MEAN_PX points to the mean of those `ruler` further on, times _MEAN_PX
+    for j in range(_MEAN_PX):
+        dx += xs[ruler + j] - xs[j]
+        dy += ys[ruler + j] - ys[j]
+    total = 0.0
+    for i in range(n):
+        total += np.sqrt(np.float64(dx * dx + dy * dy))
+        near, far, beyond = i + _MEAN_PX, i + ruler, i + ruler + _MEAN_PX
+        near, far, beyond = near - n * (near >= n), far - n * (far >= n), beyond - n * (beyond >= n)
+        dx += xs[beyond] - xs[far] - xs[near] + xs[i]
+        dy += ys[beyond] - ys[far] - ys[near] + ys[i]
+    on_circle = np.sin(np.pi * ruler / n) / (np.pi * ruler / n)
+    return total / (ruler * _MEAN_PX * on_circle)
