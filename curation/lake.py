@@ -18,19 +18,34 @@ import pyarrow as pa
 
 from curation import locks, settings
 from curation.errors import InputError, LakeError
-from curation.schemas import SQL_TYPES, TABLES
+from curation.schemas import SQL_TYPES, TABLES, Column, TableSchema
 from curation.storage import DataFile, Storage, quote, s3_secret_sql, without_secrets
 
 T = TypeVar("T")
 WORKSPACE_FILE = "workspace.json"
 DEFAULT_CATALOG = "sqlite:catalog.sqlite"
 
-#: Views that every lake has. `current_masks` leaves out what a correction has superseded.
+#: Views that every lake has. `current_masks` leaves out what a correction has superseded; in `current_runs` (gold aside)
+#: the newest finished retuning stands for the run that it came from.
 VIEWS = {
     "current_masks": """
         SELECT masks.* FROM masks
         ANTI JOIN (SELECT supersedes FROM masks WHERE supersedes IS NOT NULL) AS corrections
             ON corrections.supersedes = masks.mask_id
+    """,
+    "current_runs": """
+        WITH RECURSIVE families AS (
+            SELECT run_id, run_id AS first_run_id FROM runs WHERE kind IN ('generate', 'import')
+            UNION ALL
+            SELECT runs.run_id, families.first_run_id
+            FROM runs
+            INNER JOIN families ON runs.parent_run_id = families.run_id
+            WHERE runs.finished_at IS NOT NULL
+        )
+
+        SELECT runs.* FROM runs
+        SEMI JOIN (SELECT max(run_id) AS run_id FROM families GROUP BY first_run_id) AS newest
+            ON newest.run_id = runs.run_id
     """,
 }
 
@@ -105,6 +120,8 @@ class Lake:
         lake = cls(root, catalog, data, at, read_only)
         if not lake.is_read_only:
             lake._evolve()
+        elif lake._missing_statements():
+            lake = lake._brought_up_to_date(at)
         return lake
 
     def attach_sql(self) -> list[str]:
@@ -147,6 +164,27 @@ class Lake:
             self.con.execute(path.read_text())
         self.con.execute("USE lake")
 
+    def _brought_up_to_date(self, at: str | int | None) -> "Lake":
+        """A lake for reading that an older curation wrote, with what it lacks.
+
+        The past cannot be written to: what it had not yet is empty there, for this connection alone.
+        """
+        if at is None:
+            self.close()
+            Lake.open(self.root).close()
+            return Lake(self.root, self.catalog, self.storage.base, None, read_only=True)
+        for schema, columns in self._missing_columns():
+            if columns == list(schema.columns):
+                self.con.execute(schema.ddl[0].replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+            else:
+                nulls = ", ".join(f'NULL::{SQL_TYPES[c.type]} AS "{c.name}"' for c in columns)
+                self.con.execute(
+                    f'CREATE TEMP VIEW "{schema.name}" AS SELECT *, {nulls} FROM lake."{schema.name}"'
+                )
+        for name in self._missing_views():
+            self.con.execute(f"CREATE TEMP VIEW {name} AS {VIEWS[name]}")
+        return self
+
     def _evolve(self) -> None:
         """Add the tables, columns and views that the contracts have and this lake lacks."""
         if self._missing_statements():
@@ -156,24 +194,38 @@ class Lake:
             )
 
     def _missing_statements(self) -> list[str]:
+        statements = []
+        for schema, columns in self._missing_columns():
+            if columns == list(schema.columns):
+                statements += schema.ddl
+                continue
+            statements += [
+                f'ALTER TABLE "{schema.name}" ADD COLUMN "{c.name}" {SQL_TYPES[c.type]}' for c in columns
+            ]
+        return statements + [f"CREATE VIEW {name} AS {VIEWS[name]}" for name in self._missing_views()]
+
+    def _missing_columns(self) -> list[tuple[TableSchema, list[Column]]]:
+        """Tables that lack columns of their contract, with these; all of them where the table is not there."""
+        present = self._present()
+        missing = [
+            (schema, [c for c in schema.columns if c.name not in present.get(schema.name, ())])
+            for schema in TABLES.values()
+        ]
+        return [(schema, columns) for schema, columns in missing if columns]
+
+    def _missing_views(self) -> list[str]:
+        present = self._present()
+        return [name for name in VIEWS if name not in present]
+
+    def _present(self) -> dict[str, set[str]]:
+        """Names of the columns of every table and view of the lake."""
         rows = self.con.execute(
             "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake'"
         ).fetchall()
         present: dict[str, set[str]] = {}
         for table_name, column_name in rows:
             present.setdefault(table_name, set()).add(column_name)
-        statements = []
-        for schema in TABLES.values():
-            if schema.name not in present:
-                statements += schema.ddl
-                continue
-            for column in schema.columns:
-                if column.name not in present[schema.name]:
-                    statements.append(
-                        f'ALTER TABLE "{schema.name}" ADD COLUMN "{column.name}" {SQL_TYPES[column.type]}'
-                    )
-        statements += [f"CREATE VIEW {name} AS {sql}" for name, sql in VIEWS.items() if name not in present]
-        return statements
+        return present
 
     # -- reading -----------------------------------------------------------------------------
 

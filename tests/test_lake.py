@@ -122,6 +122,32 @@ def test_a_lake_made_before_a_table_and_a_column_existed_gets_them(lake):
         assert newer.query("SELECT label FROM masks").num_rows == 0
 
 
+def test_the_past_of_an_older_lake_shows_what_it_lacked_as_empty(lake):
+    runs.start(lake, spec())
+    lake.con.execute("DROP VIEW current_runs; DROP TABLE mask_nesting; ALTER TABLE runs DROP COLUMN device")
+    lake.tag("old")
+    with Lake.open(lake.root, read_only=True) as now:  # brought up to date, though for reading
+        assert now.query("SELECT device FROM current_runs")["device"].to_pylist() == [None]
+    with Lake.open(lake.root, at="old") as then:
+        assert then.query("SELECT * FROM mask_nesting").num_rows == 0
+        assert then.query("SELECT run_id, device FROM runs").to_pylist() == [{"run_id": 1, "device": None}]
+        assert then.query("SELECT run_id FROM current_runs")["run_id"].to_pylist() == [1]
+
+
+def test_a_retuned_run_stands_for_the_run_that_it_came_from(lake):
+    first = runs.start(lake, spec()).run_id
+    other = runs.start(lake, spec(cycle=1)).run_id
+    runs.start(lake, spec(kind="gold", stage=None, cycle=None))
+    for threshold in (0.8, 0.9):
+        retuned = runs.start(lake, spec(kind="retune", settings={"x": threshold}, parent_run_id=first)).run_id
+        runs.finish(lake, retuned)
+    unfinished = runs.start(lake, spec(kind="retune", settings={"x": 1}, parent_run_id=retuned)).run_id
+    sql = "SELECT run_id FROM current_runs ORDER BY run_id"
+    assert lake.query(sql)["run_id"].to_pylist() == [other, retuned]
+    runs.finish(lake, unfinished)
+    assert lake.query(sql)["run_id"].to_pylist() == [other, unfinished]
+
+
 def test_a_missing_catalog_is_an_error_not_an_empty_lake(lake):
     lake.close()
     (lake.root / "catalog.sqlite").unlink()
