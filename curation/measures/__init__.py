@@ -2,7 +2,7 @@
 
 `MEASURES` is what `curation measure` computes, by the table that it fills; a new measure is one entry here
 and one file in data_schemas/. The rows follow the table's schema; its bounds and key are checked when a shard
-is written. Matching gold takes a second set of masks: `match_gold`.
+is written. Matching gold takes a second set of masks, `match_gold`, and `appearance` the picture.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from curation.measures.appearance import appearance
 from curation.measures.coverage import coverage
 from curation.measures.features import features
 from curation.measures.gold import match_gold
@@ -26,4 +27,13 @@ MEASURES: Mapping[str, Callable[[ImageMasks], pa.Table]] = MappingProxyType(
     }
 )
 
-__all__ = ["MEASURES", "ImageMasks", "coverage", "features", "match_gold", "nesting", "overlaps"]
+__all__ = [
+    "MEASURES",
+    "ImageMasks",
+    "appearance",
+    "coverage",
+    "features",
+    "match_gold",
+    "nesting",
+    "overlaps",
+]

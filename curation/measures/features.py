@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.masks import axis_lengths, boxes, moments, shape, smoothness
+from curation.measures.columns import known, lists
 from curation.measures.image import ImageMasks
 from curation.schemas import TABLES
 
@@ -25,18 +26,18 @@ def features(image: ImageMasks) -> pa.Table:
         "mask_id": image.mask_ids,
         "image_id": np.full(len(image), image.image_id),
         "area_px": area_px,
-        "bbox_xywh": _lists(bbox_xywh),
+        "bbox_xywh": lists(bbox_xywh),
         "image_share": image_share,
         "relative_size": np.sqrt(image_share),
         **_border_touches(bbox_xywh, image.width_px, image.height_px),
         **_border_gaps(bbox_xywh, image.width_px, image.height_px),
         **shapes,
-        "solidity": _known(solidity),
-        "concavity": _known(1 - solidity),
-        "elongation": _known(_elongation(of_pixels)),
-        "center_xy": _lists((of_pixels[:, :2] + 0.5) / (image.width_px, image.height_px), area_px == 0),
-        "stray_share": _known(1 - _ratio(shapes["largest_component_px"], area_px)),
-        "boundary_smoothness": _known(smoothness(image.runs)),
+        "solidity": known(solidity),
+        "concavity": known(1 - solidity),
+        "elongation": known(_elongation(of_pixels)),
+        "center_xy": lists((of_pixels[:, :2] + 0.5) / (image.width_px, image.height_px), area_px == 0),
+        "stray_share": known(1 - _ratio(shapes["largest_component_px"], area_px)),
+        "boundary_smoothness": known(smoothness(image.runs)),
     }
     return pa.table(columns, TABLES["mask_features"].arrow)
 
@@ -73,16 +74,3 @@ def _elongation(of_pixels: np.ndarray) -> np.ndarray:
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a / b, at most 1; NaN where b is 0."""
     return np.minimum(a / np.where(b == 0, np.nan, b), 1)
-
-
-def _known(values: np.ndarray) -> pa.Array:
-    """Values with null for NaN."""
-    return pa.array(values, mask=np.isnan(values))
-
-
-def _lists(values: np.ndarray, is_null: np.ndarray | None = None) -> pa.Array:
-    """Rows of (N, k) as lists."""
-    n_rows, length = values.shape
-    offsets = np.arange(0, n_rows * length + 1, length, dtype=np.int32)
-    mask = None if is_null is None else pa.array(is_null)
-    return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(values).reshape(-1)), mask=mask)

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from curation.errors import InputError
 from curation.masks import boundaries, boundary_distance_px, intersections, paired_iou
+from curation.measures.columns import spread
 from curation.measures.errors_against_gold import error_kinds
 from curation.measures.image import ImageMasks
 from curation.measures.partners import NO_PARTNER, greedy, one_to_one
@@ -65,21 +66,14 @@ def _of_best_and_partner(
     distance_px = boundary_distance_px(image.height_px, image.width_px, GOLD.boundary_ratio)
     of_image, of_gold = boundaries(image.runs, distance_px), boundaries(gold.runs, distance_px)
     return {
-        "best_gold_mask_id": _spread(gold.mask_ids[best], has_best),
+        "best_gold_mask_id": spread(gold.mask_ids[best], has_best),
         "gold_iou": pa.array(gold_iou),
-        "gold_mask_id": _spread(gold.mask_ids[partners], has_partner),
-        "matched_iou": _spread(ious[with_partner, partners], has_partner),
-        "gold_best_iou": _spread(ious.max(axis=0, initial=0.0)[partners], has_partner),
-        "gold_boundary_iou": _spread(paired_iou(of_image[with_best], of_gold[best]), has_best),
-        "matched_boundary_iou": _spread(paired_iou(of_image[with_partner], of_gold[partners]), has_partner),
+        "gold_mask_id": spread(gold.mask_ids[partners], has_partner),
+        "matched_iou": spread(ious[with_partner, partners], has_partner),
+        "gold_best_iou": spread(ious.max(axis=0, initial=0.0)[partners], has_partner),
+        "gold_boundary_iou": spread(paired_iou(of_image[with_best], of_gold[best]), has_best),
+        "matched_boundary_iou": spread(paired_iou(of_image[with_partner], of_gold[partners]), has_partner),
     }
-
-
-def _spread(values: np.ndarray, has_value: np.ndarray) -> pa.Array:
-    """Values in the rows that have one, null in the others."""
-    spread = np.zeros(len(has_value), values.dtype)
-    spread[has_value] = values
-    return pa.array(spread, mask=~has_value)
 
 
 def _rows(keys: Mapping[str, int], n_rows: int, columns: Mapping[str, np.ndarray | pa.Array]) -> pa.Table:
