@@ -1,31 +1,61 @@
 """measure: numbers from masks."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from curation.cli.options import Workspace, open_lake
 from curation.cli.output import console, end
 from curation.cli.progress import shard_progress
+from curation.formats.images import read_image
 from curation.measures import work
+from curation.shards import Done, Shard, Summary
 
 Run = Annotated[int | None, typer.Option("--run", help="Number of the run; all runs without it.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that compute.")]
+Do = Callable[[list[Shard], int, Callable[[Done], None]], Summary]
 
 
 def register(app: typer.Typer) -> None:
     app.command()(measure)
 
 
-def measure(workspace: Workspace, run: Run = None, workers: Workers = 1) -> None:
-    """Compute shape, overlaps and coverage of every mask that lacks them. Run again, it resumes."""
+def measure(
+    workspace: Workspace,
+    run: Run = None,
+    workers: Workers = 1,
+    appearance: Annotated[
+        bool,
+        typer.Option("--appearance", help="Also contrast and edges along the boundary, from the pictures."),
+    ] = False,
+) -> None:
+    """Compute shape, overlaps, nesting and coverage of every mask that lacks them. Run again, it resumes.
+
+    What was measured before a measure was added is measured anew.
+    """
     with open_lake(workspace) as lake:
         n_problems = 0
         for run_id in work.measurable_runs(lake) if run is None else [run]:
             todo = work.measure_shards(lake, run_id)
-            with shard_progress(todo, f"measure run {run_id}") as advance:
-                summary = work.measure(lake, todo, workers, advance)
-            told = f"{summary.n_masks} masks of {summary.n_images} images measured"
-            console.print(f"run {run_id}: {told if todo else 'nothing new to measure'}")
-            n_problems += summary.n_problems
-    end(n_problems, "masks")
+            n_problems += _done(partial(work.measure, lake), todo, workers, f"run {run_id}: measure")
+            if appearance:
+                look = partial(work.measure_appearance, lake, _pixels)
+                todo = work.appearance_shards(lake, run_id)
+                n_problems += _done(look, todo, workers, f"run {run_id}: appearance")
+    end(n_problems, "masks or pictures")
+
+
+def _done(do: Do, todo: list[Shard], workers: int, about: str) -> int:
+    """Do the shards, say what was done, and return the number of problems."""
+    with shard_progress(todo, about) as advance:
+        summary = do(todo, workers, advance)
+    told = f"{summary.n_masks} masks of {summary.n_images} images measured"
+    console.print(f"{about}: {told if todo else 'nothing new to measure'}")
+    return summary.n_problems
+
+
+def _pixels(uri: str) -> np.ndarray:
+    return read_image(uri).pixels

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from curation.errors import InputError
+from curation.errors import ImageError
 from curation.masks import boxes, decode
 from curation.measures.columns import lists
 from curation.measures.image import ImageMasks
@@ -22,7 +22,7 @@ def appearance(image: ImageMasks, pixels: np.ndarray) -> pa.Table:
     """One row of `mask_appearance` a mask, in order, for the upright RGB picture, uint8 (H, W, 3).
 
     The bands hold the pixels at most BAND_PX (in x and in y) from the other side of the boundary; the image's border
-    is no boundary. Every value is null where a mask has no boundary inside the image. Raises InputError where the
+    is no boundary. Every value is null where a mask has no boundary inside the image. Raises ImageError where the
     picture has another size or form.
 
     - `boundary_contrast`: Euclidean distance of the two bands' mean RGB over that of black and white.
@@ -34,7 +34,7 @@ def appearance(image: ImageMasks, pixels: np.ndarray) -> pa.Table:
       neighbours across. 0 for a picture without any edge there.
     """
     if pixels.shape != (image.height_px, image.width_px, 3) or pixels.dtype != np.uint8:
-        raise InputError(
+        raise ImageError(
             f"picture: {pixels.dtype} {pixels.shape} came; it must be uint8 {(image.height_px, image.width_px, 3)}, as "
             "the image is stored (height, width, RGB); put the picture there that the masks were drawn on"
         )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from curation.errors import InputError
+from curation.errors import ImageError
 from curation.measures import appearance
 from curation.measures.appearance import BAND_PX, GREY_SHARES
 from curation.schemas import TABLES
@@ -119,5 +119,5 @@ def test_a_picture_without_edges_aligns_with_nothing():
 def test_a_picture_of_another_size_or_form_is_refused():
     mask = np.ones((1, 6, 8), bool)
     for picture in (np.zeros((8, 6, 3), np.uint8), np.zeros((6, 8), np.uint8), np.zeros((6, 8, 3))):
-        with pytest.raises(InputError, match=r"it must be uint8 \(6, 8, 3\)"):
+        with pytest.raises(ImageError, match=r"it must be uint8 \(6, 8, 3\)"):
             appearance(image_masks(mask), picture)

@@ -35,3 +35,12 @@ def test_matching_takes_all_gold_there_is(lake):
     assert "10 masks matched on the 2 images that have gold" in matched.stdout
     with pytest.raises(LakeError, match="gold run 9"):
         raise curation(lake, "gold", "match", "--gold", "9").exception
+
+
+def test_appearance_needs_the_pictures_and_tells_of_those_that_are_missing(lake):
+    stored_run(lake, n_images=2)
+    result = curation(lake, "measure", "--appearance")
+    assert result.exit_code == 1
+    assert "appearance: 0 masks of 0 images measured" in result.stdout
+    problems = lake.con.execute("SELECT source, kind FROM problems ORDER BY source").fetchall()
+    assert problems == [("/images/0.jpg", "image"), ("/images/1.jpg", "image")]

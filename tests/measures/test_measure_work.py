@@ -3,13 +3,15 @@
 import subprocess
 import sys
 
+import numpy as np
+import pyarrow.compute as pc
 import pytest
 from stored_blobs import stored_run
 
 from curation import runs
-from curation.errors import LakeError
+from curation.errors import ImageError, LakeError
 from curation.ids import mask_id
-from curation.measures import MEASURES, work
+from curation.measures import MEASURES, schedule, work
 from curation.schemas import TABLES
 
 
@@ -38,7 +40,7 @@ def test_an_image_without_masks_has_coverage_alone(lake):
 
 
 def test_worker_processes_write_the_same_rows(lake, monkeypatch):
-    monkeypatch.setattr(work, "IMAGES_PER_SHARD", 1)
+    monkeypatch.setattr(schedule, "IMAGES_PER_SHARD", 1)
     one, two = stored_run(lake, n_images=2, name="one"), stored_run(lake, n_images=2, name="two")
     work.measure(lake, work.measure_shards(lake, one))
     work.measure(lake, work.measure_shards(lake, two), workers=2)
@@ -50,7 +52,7 @@ def test_worker_processes_write_the_same_rows(lake, monkeypatch):
 
 
 def test_of_a_run_that_still_grows_only_whole_shards_are_measured(lake, monkeypatch):
-    monkeypatch.setattr(work, "IMAGES_PER_SHARD", 3)
+    monkeypatch.setattr(schedule, "IMAGES_PER_SHARD", 3)
     run_id = stored_run(lake, is_finished=False)
     first = work.measure_shards(lake, run_id)
     assert [(shard.first, shard.stop) for shard in first] == [(0, 3)]
@@ -137,3 +139,72 @@ def test_retuned_runs_are_measured_and_matched_like_others(lake):
 def test_no_command_waits_for_scipy_until_it_matches():
     loaded = "import sys, curation.cli; sys.exit('scipy.optimize' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded]).returncode == 0
+
+
+def as_of_an_older_contract(lake, job: schedule.Job, name: str, column: str) -> None:
+    """Make finished work look as if it had been done before `column` came; `name` is what the work was called."""
+    table = next(table for table in job.tables if column in TABLES[table].arrow.names)
+
+    def age(con) -> None:
+        con.execute("UPDATE shards SET work = ? WHERE work = ?", [name, job.work])
+        con.execute("UPDATE problems SET work = ? WHERE work = ?", [name, job.work])
+        con.execute(f"UPDATE {table} SET {column} = NULL")
+
+    lake.commit(age, "older")
+
+
+@pytest.mark.parametrize("name", ["measure", "measure:v1"])
+def test_what_an_older_contract_left_is_measured_anew_and_nothing_else(lake, monkeypatch, name):
+    monkeypatch.setattr(schedule, "IMAGES_PER_SHARD", 2)
+    run_id = stored_run(lake, damage="~not RLE~")
+    work.measure(lake, work.measure_shards(lake, run_id))
+    before = {table: lake.query(f'FROM "{table}" ORDER BY ALL') for table in MEASURES}
+    as_of_an_older_contract(lake, schedule.MEASURE, name, "concavity")
+    other_run_id = stored_run(lake, n_images=2, name="other")
+    work.measure(lake, work.measure_shards(lake, other_run_id))
+
+    todo = work.measure_shards(lake, run_id)
+    assert [shard.first for shard in todo] == [0, 2]
+    work.measure(lake, todo[:1])
+    left = "SELECT count(*) FROM mask_features JOIN masks USING (mask_id) WHERE masks.area_px > 0 AND concavity IS NULL"
+    assert 0 < lake.con.execute(left).fetchone()[0] <= 10
+    work.measure(lake, work.measure_shards(lake, run_id))
+    for table, rows in before.items():
+        again = lake.query(f'FROM "{table}" WHERE run_id = $run_id ORDER BY ALL', {"run_id": run_id})
+        assert again == rows
+    assert lake.con.execute("SELECT DISTINCT work FROM problems").fetchall() == [(schedule.MEASURE.work,)]
+    assert count(lake, "problems") == 2
+    assert work.measure_shards(lake, run_id) == []
+
+
+def test_old_matches_are_made_anew_for_one_gold_run_alone(lake):
+    run_id = stored_run(lake)
+    golds = [stored_run(lake, kind="gold", name=name) for name in ("first", "second")]
+    for gold_run_id in golds:
+        work.match(lake, gold_run_id, work.match_shards(lake, run_id, gold_run_id))
+    before = lake.query("FROM gold_matches ORDER BY ALL")
+    as_of_an_older_contract(lake, schedule.match_job(golds[0]), f"match:{golds[0]}", "error_kind")
+    assert work.match_shards(lake, run_id, golds[1]) == []
+    work.match(lake, golds[0], work.match_shards(lake, run_id, golds[0]))
+    filled = "FROM gold_matches WHERE gold_run_id = $gold ORDER BY ALL"
+    first = lake.query(filled, {"gold": golds[0]})
+    assert first == before.filter(pc.equal(before["gold_run_id"], golds[0]))
+
+
+def picture(uri: str) -> np.ndarray:
+    if uri == "/images/1.jpg":
+        raise ImageError(f"{uri}: no such file")
+    height_px = 6 if uri != "/images/2.jpg" else 7
+    return np.random.default_rng(0).integers(0, 255, (height_px, 8, 3), np.uint8)
+
+
+def test_appearance_is_measured_where_the_picture_is_at_hand(lake):
+    run_id = stored_run(lake)
+    todo = work.appearance_shards(lake, run_id)
+    summary = work.measure_appearance(lake, picture, todo)
+    assert (summary.n_images, summary.n_masks, summary.n_problems) == (2, 10, 2)
+    assert count(lake, "mask_appearance") == 10
+    problems = lake.con.execute("SELECT source, kind FROM problems ORDER BY source").fetchall()
+    assert problems == [("/images/1.jpg", "image"), ("/images/2.jpg", "image")]
+    assert work.appearance_shards(lake, run_id) == []
+    assert len(work.measure_shards(lake, run_id)) == 1
