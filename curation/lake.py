@@ -25,27 +25,24 @@ T = TypeVar("T")
 WORKSPACE_FILE = "workspace.json"
 DEFAULT_CATALOG = "sqlite:catalog.sqlite"
 
-#: Views that every lake has. `current_masks` leaves out what a correction has superseded; in `current_runs` (gold aside)
-#: the newest finished retuning stands for the run that it came from.
+#: Views that every lake has. `current_masks` leaves out what a correction has superseded; `current_images` names
+#: for every image of a stage and cycle the newest run that read it, so that a retuned run stands for its source.
 VIEWS = {
     "current_masks": """
         SELECT masks.* FROM masks
         ANTI JOIN (SELECT supersedes FROM masks WHERE supersedes IS NOT NULL) AS corrections
             ON corrections.supersedes = masks.mask_id
     """,
-    "current_runs": """
-        WITH RECURSIVE families AS (
-            SELECT run_id, run_id AS first_run_id FROM runs WHERE kind IN ('generate', 'import')
-            UNION ALL
-            SELECT runs.run_id, families.first_run_id
-            FROM runs
-            INNER JOIN families ON runs.parent_run_id = families.run_id
-            WHERE runs.finished_at IS NOT NULL
-        )
-
-        SELECT runs.* FROM runs
-        SEMI JOIN (SELECT max(run_id) AS run_id FROM families GROUP BY first_run_id) AS newest
-            ON newest.run_id = runs.run_id
+    "current_images": """
+        SELECT
+            runs.stage,
+            runs.cycle,
+            images.image_id,
+            max(images.run_id) AS run_id
+        FROM images
+        INNER JOIN runs USING (run_id)
+        WHERE runs.kind <> 'gold'
+        GROUP BY runs.stage, runs.cycle, images.image_id
     """,
 }
 

@@ -7,9 +7,9 @@ about: >
   over bins (report calibration); `auto_accept_rate` the share of masks whose predicted IoU is above
   `auto_accept`; `label_diversity` the evenness of labels (entropy over its largest value, Pielou 1966);
   `recall` and `small_object_recall` count gold masks that a mask found at an IoU of 0.5 or more; `gain` is
-  the change of the mean best IoU with gold since the cycle before. A retuned run stands for the run that it
-  came from. More images are counted as if they varied like those seen. Intervals are 95 % and take the
-  image as the cluster.
+  the change of the mean best IoU with gold since the cycle before. Each image counts once a cycle, with the
+  newest run that read it. More images are counted as if they varied like those seen. Intervals are 95 % and
+  take the image as the cluster.
 grain: one criterion of one stage and cycle
 params:
   max_calibration_error: {type: DOUBLE, default: 0.05, about: below this}
@@ -37,49 +37,66 @@ columns:
 */
 WITH masks_of_image AS (
     SELECT
-        masks.stage,
-        masks.cycle,
-        masks.image_id,
-        count(masks.predicted_iou) AS n_predicted,
-        count(*) FILTER (WHERE masks.predicted_iou > $auto_accept) AS n_accepted
+        run_id,
+        image_id,
+        count(predicted_iou) AS n_predicted,
+        count(*) FILTER (WHERE predicted_iou > $auto_accept) AS n_accepted
     FROM masks
-    SEMI JOIN current_runs USING (run_id)
-    GROUP BY masks.stage, masks.cycle, masks.image_id
+    GROUP BY run_id, image_id
+),
+
+labels_of_image AS (
+    SELECT
+        run_id,
+        image_id,
+        label,
+        count(*) AS n_masks
+    FROM masks
+    WHERE label IS NOT NULL
+    GROUP BY run_id, image_id, label
+),
+
+labels_of_cycle AS (
+    SELECT
+        current_images.stage,
+        current_images.cycle,
+        labels_of_image.label,
+        sum(labels_of_image.n_masks) AS n_masks
+    FROM labels_of_image
+    INNER JOIN current_images USING (run_id, image_id)
+    GROUP BY current_images.stage, current_images.cycle, labels_of_image.label
 ),
 
 labels AS (
     SELECT
-        masks.stage,
-        masks.cycle,
-        masks.label,
-        count(*) / sum(count(*)) OVER (PARTITION BY masks.stage, masks.cycle) AS label_share,
-        count(*) OVER (PARTITION BY masks.stage, masks.cycle) AS n_labels
-    FROM masks
-    SEMI JOIN current_runs USING (run_id)
-    WHERE masks.label IS NOT NULL
-    GROUP BY masks.stage, masks.cycle, masks.label
+        stage,
+        cycle,
+        label,
+        n_masks / sum(n_masks) OVER (PARTITION BY stage, cycle) AS label_share,
+        count(*) OVER (PARTITION BY stage, cycle) AS n_labels
+    FROM labels_of_cycle
 ),
 
 -- Entropy is the mean of −ln p over masks. Its first-order variance is that of this mean with p as given.
-labels_of_image AS (
+surprise_of_image AS (
     SELECT
-        masks.stage,
-        masks.cycle,
-        masks.image_id,
-        count(*) AS n_masks,
-        sum(-ln(labels.label_share) / ln(labels.n_labels)) AS sum_surprise
-    FROM masks
-    SEMI JOIN current_runs USING (run_id)
+        current_images.stage,
+        current_images.cycle,
+        current_images.image_id,
+        sum(labels_of_image.n_masks) AS n_masks,
+        sum(-ln(labels.label_share) / ln(labels.n_labels) * labels_of_image.n_masks) AS sum_surprise
+    FROM labels_of_image
+    INNER JOIN current_images USING (run_id, image_id)
     INNER JOIN labels USING (stage, cycle, label)
     WHERE labels.n_labels > 1
-    GROUP BY masks.stage, masks.cycle, masks.image_id
+    GROUP BY current_images.stage, current_images.cycle, current_images.image_id
 ),
 
 gold_of_image AS (
     SELECT
-        runs.stage,
-        runs.cycle,
-        matches.image_id,
+        current_images.stage,
+        current_images.cycle,
+        current_images.image_id,
         count(matches.mask_id) AS n_masks,
         coalesce(sum(matches.gold_iou), 0) AS sum_iou,
         count(matches.gold_mask_id) AS n_gold,
@@ -87,28 +104,28 @@ gold_of_image AS (
         count(gold_masks.gold_mask_id) AS n_small_gold,
         count(gold_masks.gold_mask_id) FILTER (WHERE matches.matched_iou >= 0.5) AS n_small_found
     FROM gold_matches AS matches
-    INNER JOIN current_runs AS runs USING (run_id)
+    INNER JOIN current_images USING (run_id, image_id)
     LEFT JOIN gold_masks
         ON
             matches.gold_run_id = gold_masks.run_id
             AND matches.gold_mask_id = gold_masks.gold_mask_id
             AND gold_masks.area_px < $small_area_px
-    GROUP BY runs.stage, runs.cycle, matches.image_id
+    GROUP BY current_images.stage, current_images.cycle, current_images.image_id
 ),
 
 bins_of_image AS (
     SELECT
-        masks.stage,
-        masks.cycle,
-        masks.image_id,
+        current_images.stage,
+        current_images.cycle,
+        current_images.image_id,
         greatest(0, least($n_bins - 1, floor(masks.predicted_iou * $n_bins)))::INTEGER AS bin,
         count(*) AS n_masks,
         sum(masks.predicted_iou - matches.gold_iou) AS sum_gap
     FROM gold_matches AS matches
-    SEMI JOIN current_runs USING (run_id)
-    INNER JOIN masks USING (run_id, mask_id)
+    INNER JOIN current_images USING (run_id, image_id)
+    INNER JOIN masks ON matches.run_id = masks.run_id AND matches.mask_id = masks.mask_id
     WHERE masks.predicted_iou IS NOT NULL
-    GROUP BY masks.stage, masks.cycle, masks.image_id, bin
+    GROUP BY current_images.stage, current_images.cycle, current_images.image_id, bin
 ),
 
 gaps_of_image AS (
@@ -198,6 +215,7 @@ figures AS (
             cycle,
             share_interval(ratio_sums(n_accepted, n_predicted)) AS e
         FROM masks_of_image
+        INNER JOIN current_images USING (run_id, image_id)
         GROUP BY stage, cycle
     ) AS sums
     UNION ALL
@@ -217,7 +235,7 @@ figures AS (
             stage,
             cycle,
             mean_interval(ratio_sums(sum_surprise, n_masks)) AS e
-        FROM labels_of_image
+        FROM surprise_of_image
         GROUP BY stage, cycle
     ) AS sums
     UNION ALL
@@ -274,7 +292,7 @@ cycles AS (
     SELECT DISTINCT
         stage,
         cycle
-    FROM current_runs
+    FROM current_images
 ),
 
 -- Mirrored where the figure must stay below its limit: then "beyond" always means above.
@@ -333,4 +351,4 @@ SELECT
     more_images,
     ceil(more_images * f.n_units / f.n_images)::BIGINT AS more_reviews
 FROM settling
-ORDER BY stage, cycle, place
+ORDER BY list_position(['assisted_manual', 'semi_automatic', 'fully_automatic'], stage), cycle, place

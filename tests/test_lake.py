@@ -3,7 +3,7 @@ import shutil
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from lakes import NumberedMasks, spec
+from lakes import NumberedMasks, image_row, spec
 
 from curation import runs, shards
 from curation.errors import ContractError, InputError, LakeBusyError, LakeError
@@ -124,28 +124,39 @@ def test_a_lake_made_before_a_table_and_a_column_existed_gets_them(lake):
 
 def test_the_past_of_an_older_lake_shows_what_it_lacked_as_empty(lake):
     runs.start(lake, spec())
-    lake.con.execute("DROP VIEW current_runs; DROP TABLE mask_nesting; ALTER TABLE runs DROP COLUMN device")
+    lake.con.execute("DROP VIEW current_images; DROP TABLE mask_nesting; ALTER TABLE runs DROP COLUMN device")
     lake.tag("old")
     with Lake.open(lake.root, read_only=True) as now:  # brought up to date, though for reading
-        assert now.query("SELECT device FROM current_runs")["device"].to_pylist() == [None]
+        assert now.query("SELECT device FROM runs")["device"].to_pylist() == [None]
+        assert now.query("SELECT * FROM current_images").num_rows == 0
     with Lake.open(lake.root, at="old") as then:
         assert then.query("SELECT * FROM mask_nesting").num_rows == 0
         assert then.query("SELECT run_id, device FROM runs").to_pylist() == [{"run_id": 1, "device": None}]
-        assert then.query("SELECT run_id FROM current_runs")["run_id"].to_pylist() == [1]
+        assert then.query("SELECT run_id FROM current_images").num_rows == 0
 
 
-def test_a_retuned_run_stands_for_the_run_that_it_came_from(lake):
+def test_the_newest_run_of_a_cycle_stands_for_an_image(lake):
+    """A retuning, or a second run over some of the images, takes the place of what was before."""
     first = runs.start(lake, spec()).run_id
-    other = runs.start(lake, spec(cycle=1)).run_id
-    runs.start(lake, spec(kind="gold", stage=None, cycle=None))
-    for threshold in (0.8, 0.9):
-        retuned = runs.start(lake, spec(kind="retune", settings={"x": threshold}, parent_run_id=first)).run_id
-        runs.finish(lake, retuned)
-    unfinished = runs.start(lake, spec(kind="retune", settings={"x": 1}, parent_run_id=retuned)).run_id
-    sql = "SELECT run_id FROM current_runs ORDER BY run_id"
-    assert lake.query(sql)["run_id"].to_pylist() == [other, retuned]
-    runs.finish(lake, unfinished)
-    assert lake.query(sql)["run_id"].to_pylist() == [other, unfinished]
+    retuned = runs.start(lake, spec(kind="retune", parent_run_id=first)).run_id
+    later = runs.start(lake, spec(cycle=1)).run_id
+    gold = runs.start(lake, spec(kind="gold", stage=None, cycle=None)).run_id
+    read = [
+        image_row(first, 0),
+        image_row(first, 1),
+        image_row(retuned, 1),
+        image_row(later, 0),
+        image_row(gold, 0),
+    ]
+    lake.append({"images": TABLES["images"].table(read)}, "images")
+    rows = lake.query("SELECT cycle, image_id, run_id FROM current_images").to_pylist()
+    a, b = read[0]["image_id"], read[1]["image_id"]
+    assert {(row["cycle"], row["image_id"]): row["run_id"] for row in rows} == {
+        (0, a): first,
+        (0, b): retuned,
+        (1, a): later,
+    }
+    assert len(rows) == 3
 
 
 def test_a_missing_catalog_is_an_error_not_an_empty_lake(lake):

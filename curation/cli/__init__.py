@@ -19,6 +19,8 @@ GROUPS = (
     "gold",
     "retune",
     "queries",
+    "stage",
+    "check",
     "browse",
     "sheet",
     "demo",

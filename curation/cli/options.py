@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from curation.errors import InputError
 from curation.lake import Lake
 
 Workspace = Annotated[
@@ -33,3 +34,11 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this fil
 def open_lake(workspace: Path, at: str | None = None, read_only: bool = False) -> Lake:
     """Open the workspace of a command. Raises LakeError with what to do."""
     return Lake.open(workspace, at=at, read_only=read_only)
+
+
+def assignments(option: str, texts: list[str] | None) -> dict[str, str]:
+    """NAME=VALUE texts of a repeatable option. Raises InputError for one without a sign of equality."""
+    for text in texts or []:
+        if "=" not in text:
+            raise InputError(f"{option} {text!r}: write NAME=VALUE")
+    return dict(text.split("=", 1) for text in texts or [])

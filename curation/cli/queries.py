@@ -6,9 +6,8 @@ import pyarrow as pa
 import typer
 
 from curation import queries as reports
-from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import At, Format, Out, OutputFormat, Workspace, assignments, open_lake
 from curation.cli.output import console, print_table
-from curation.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +28,7 @@ def query(
     """Run a report."""
     report = reports.get(name)
     with open_lake(workspace, at, read_only=True) as lake:
-        rows = report.run(lake, **dict(_pair(text) for text in param or []))
+        rows = report.run(lake, **assignments("--param", param))
     if output_format is Format.table and out is None:
         console.print(f"[bold]{report.title}[/bold] — one row: {report.grain}")
     print_table(rows, output_format, out)
@@ -47,10 +46,3 @@ def queries(output_format: OutputFormat = Format.table, out: Out = None) -> None
         for q in reports.load().values()
     ]
     print_table(pa.Table.from_pylist(rows), output_format, out)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"--param {text!r}: write NAME=VALUE")
-    return name, value
