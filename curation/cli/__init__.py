@@ -23,6 +23,7 @@ GROUPS = (
     "check",
     "browse",
     "sheet",
+    "report",
     "demo",
 )
 

@@ -1,5 +1,6 @@
-"""Charts: Altair specifications, and writing them as PNG, SVG, HTML or JSON."""
+"""Charts: one look for all of them, and writing them as PNG, SVG, HTML or JSON."""
 
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,77 @@ from curation.whole_files import write_whole
 #: Pixels of a PNG for one of the chart: sharp on screens of twice the density.
 PNG_SCALE = 2
 
+#: Role -> colour on paper, colour on a dark screen. The data colours are those of Okabe and Ito (Color Universal
+#: Design, 2008), which people with any colour vision tell apart; on the dark screen they are lighter.
+COLOURS: dict[str, tuple[str, str]] = {
+    "ink": ("#1a2029", "#e8ebef"),
+    "soft": ("#5a6472", "#a3acb8"),
+    "line": ("#e2e5ea", "#313943"),
+    "paper": ("#ffffff", "#12161b"),
+    "data": ("#0072b2", "#56b4e9"),
+    "second": ("#d55e00", "#f0883e"),
+    "third": ("#009e73", "#2fc798"),
+    "fourth": ("#a9528a", "#d98cbc"),
+    "fifth": ("#b58900", "#e0b53a"),
+    "pale": ("#cfe3f1", "#1d3f55"),
+}
+#: Colours of several series, in this order.
+SERIES = ("data", "second", "third", "fourth", "fifth")
+#: Steps of one quantity from little to much, on paper and on a dark screen.
+STEPS = (
+    ("#f1f5f9", "#171f27"),
+    ("#d3e5f2", "#173246"),
+    ("#a6cce5", "#18496a"),
+    ("#6badd4", "#1b658f"),
+    ("#348bbd", "#2f88bb"),
+    ("#0c679d", "#63aedb"),
+    ("#08456b", "#a9d8f5"),
+)
+
+
+def colour(role: str) -> str:
+    """The colour on paper of a role of COLOURS. Pages put their own in its place on a dark screen."""
+    return COLOURS[role][0]
+
+
+def theme() -> dict:
+    """The Vega-Lite configuration of every chart: quiet axes, no frame, one font."""
+    text = {
+        "labelColor": colour("soft"),
+        "titleColor": colour("soft"),
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+    }
+    return {
+        "font": "sans-serif",
+        "background": None,
+        "view": {"stroke": None},
+        "axis": {
+            **text,
+            "titleFontWeight": "normal",
+            "titlePadding": 8,
+            "labelPadding": 6,
+            "domain": False,
+            "ticks": False,
+            "gridColor": colour("line"),
+        },
+        "legend": {**text, "titleFontWeight": "normal", "symbolType": "circle", "orient": "top"},
+        "header": {**text, "titleFontWeight": "normal"},
+        "title": {
+            "color": colour("ink"),
+            "subtitleColor": colour("soft"),
+            "fontSize": 14,
+            "subtitleFontSize": 12,
+        },
+        "mark": {"color": colour("data")},
+        "text": {"color": colour("ink"), "fontSize": 12},
+        "range": {
+            "category": [colour(role) for role in SERIES],
+            "ramp": [paper for paper, _ in STEPS],
+            "heatmap": [paper for paper, _ in STEPS],
+        },
+    }
+
 
 def altair() -> ModuleType:
     """The package Altair, with this project's theme. Raises MissingExtraError where it is not installed."""
@@ -17,6 +89,8 @@ def altair() -> ModuleType:
         import altair as alt
     except ImportError as error:
         raise MissingExtraError("charts need Altair", "app") from error
+    if alt.theme.active != "curation":
+        alt.theme.register("curation", enable=True)(lambda: alt.theme.ThemeConfig(config=theme()))
     return alt
 
 
@@ -29,17 +103,40 @@ def save(chart: Any, path: Path) -> None:
         data = chart.to_json().encode()
     elif kind == ".html":
         data = chart.to_html(inline=True).encode()  # with its scripts: it works without a network
+    elif kind == ".svg":
+        data = svg(chart).encode()
     else:
-        data = _static(chart, kind[1:])
+        # A file of its own is shown on any ground, so it brings white paper along.
+        data = _vl_convert().vegalite_to_png(_on_paper(chart), scale=PNG_SCALE)
     write_whole(path, data)
 
 
-def _static(chart: Any, kind: str) -> bytes:
+def svg(chart: Any) -> str:
+    """The chart as an SVG file on white paper."""
+    return _vl_convert().vegalite_to_svg(_on_paper(chart))
+
+
+def inline_svg(chart: Any, name: str) -> str:
+    """The chart as an <svg> for inside a page: without a ground, scaling with its place, ids its own by `name`."""
+    text = _vl_convert().vegalite_to_svg({**chart.to_dict(), "background": "transparent"})
+    text = re.sub(r'<svg [^>]*?width="(\d+)" height="(\d+)" viewBox="([^"]*)">', _head, text, count=1)
+    text = re.sub(r'<rect width="\d+" height="\d+" fill="transparent"/>', "", text, count=1)
+    return re.sub(r'(id="|url\(#)(?=[\w-])', rf"\g<1>{name}-", text)
+
+
+def _head(match: re.Match) -> str:
+    """Width as it is drawn, at most the whole place; the page's own namespace needs no declaration."""
+    width, height, box = match.groups()
+    return f'<svg width="{width}" height="{height}" viewBox="{box}" focusable="false" aria-hidden="true">'
+
+
+def _on_paper(chart: Any) -> dict:
+    return {**chart.to_dict(), "background": colour("paper")}
+
+
+def _vl_convert() -> ModuleType:
     try:
         import vl_convert
     except ImportError as error:
         raise MissingExtraError("pictures of charts need vl-convert", "app") from error
-    spec = chart.to_dict()
-    if kind == "svg":
-        return vl_convert.vegalite_to_svg(spec).encode()
-    return vl_convert.vegalite_to_png(spec, scale=PNG_SCALE)
+    return vl_convert

@@ -22,6 +22,7 @@ MARGIN = 24
 CAPTION_PX = 46
 HEAD_PX = 92
 FILL_OPACITY, EDGE_OPACITY = 0.42, 0.95
+RGB = tuple[int, int, int]
 PAPER, INK, FAINT = (250, 250, 248), (24, 26, 32), (112, 116, 126)
 
 
@@ -86,20 +87,37 @@ def overlay(pixels: np.ndarray, runs: masks.Runs, size: tuple[int, int]) -> np.n
 
     Larger masks are drawn first, so that parts stay visible on their wholes. No masks return the picture alone.
     """
-    canvas = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
-    canvas = canvas.copy()
+    canvas = blank_canvas(pixels, size)
     for place, i in enumerate(np.argsort(-masks.areas(runs), kind="stable")):
-        found = _scaled(runs[int(i)], size)
-        if found is None:
-            continue
-        cover, window = found
-        colour = np.array(mask_colour(place), dtype=np.float32)
-        _blend(canvas[window], colour, cover * FILL_OPACITY)
-        _blend(canvas[window], colour * 0.6 + 255 * 0.4, _edge(cover) * EDGE_OPACITY)
+        draw_mask(canvas, runs[int(i)], mask_colour(place))
+    return finished(canvas)
+
+
+def blank_canvas(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture (H, W, 3) uint8 at `size` (width, height), float32, to draw masks on."""
+    resized = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
+    return np.array(resized, dtype=np.float32)
+
+
+def draw_mask(
+    canvas: np.ndarray, one: masks.Runs, colour: RGB, fill: float = FILL_OPACITY, edge_px: int = 1
+) -> None:
+    """Draw one mask, scaled to the canvas, with an outline of `edge_px`. An empty mask draws nothing."""
+    found = _scaled(one, (canvas.shape[1], canvas.shape[0]))
+    if found is None:
+        return
+    cover, window = found
+    shade = np.array(colour, dtype=np.float32)
+    _blend(canvas[window], shade, cover * fill)
+    _blend(canvas[window], shade * 0.6 + 255 * 0.4, _edge(cover, edge_px) * EDGE_OPACITY)
+
+
+def finished(canvas: np.ndarray) -> np.ndarray:
+    """The canvas as a picture, uint8."""
     return np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
 
 
-def mask_colour(place: int) -> tuple[int, int, int]:
+def mask_colour(place: int) -> RGB:
     """A clear colour; neighbours in number are far apart in hue (golden angle)."""
     hue = (0.78 + place * 0.6180339887) % 1.0
     value = (1.0, 0.86, 0.94)[place % 3]
@@ -128,11 +146,14 @@ def _scaled(one: masks.Runs, size: tuple[int, int]) -> tuple[np.ndarray, tuple[s
     return np.asarray(small, dtype=np.float32) / 255, (slice(y0, y1), slice(x0, x1))
 
 
-def _edge(cover: np.ndarray) -> np.ndarray:
-    """1 on the pixels of a mask that have a neighbour outside it, 0 elsewhere."""
-    inside = np.pad(cover >= 0.5, 1)
-    surrounded = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-    return (inside[1:-1, 1:-1] & ~surrounded).astype(np.float32)
+def _edge(cover: np.ndarray, edge_px: int) -> np.ndarray:
+    """1 on the pixels of a mask within `edge_px` of what is outside it, 0 elsewhere."""
+    inside = cover >= 0.5
+    kept = inside
+    for _ in range(edge_px):
+        padded = np.pad(kept, 1)
+        kept = kept & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return (inside & ~kept).astype(np.float32)
 
 
 def _newest_run(lake: Lake) -> int:
@@ -226,7 +247,7 @@ def _draw_panel(
     (x, y), (box_w, box_h) = at, PICTURE_BOX
     scale = min(box_w / panel.runs.width, box_h / panel.runs.height)
     size = (max(1, round(panel.runs.width * scale)), max(1, round(panel.runs.height * scale)))
-    pixels, problem = _pixels(panel)
+    pixels, problem = read_pixels(panel.uri, panel.runs.height, panel.runs.width)
     dx, dy = (box_w - size[0]) // 2, box_h - size[1]
     for side, runs in enumerate((masks.Runs.empty(panel.runs.height, panel.runs.width), panel.runs)):
         picture = Image.fromarray(overlay(pixels, runs, size))
@@ -238,14 +259,14 @@ def _draw_panel(
     return problem
 
 
-def _pixels(panel: Panel) -> tuple[np.ndarray, str | None]:
-    """The picture, or a grey one of its size and the reason."""
-    shape = (panel.runs.height, panel.runs.width, 3)
+def read_pixels(uri: str, height_px: int, width_px: int) -> tuple[np.ndarray, str | None]:
+    """The picture (H, W, 3), or a grey one of its size and the reason."""
+    shape = (height_px, width_px, 3)
     try:
-        pixels = read_image(panel.uri).pixels
+        pixels = read_image(uri).pixels
         if pixels.shape != shape:
             raise ImageError(
-                f"{panel.uri}: {pixels.shape[1]}x{pixels.shape[0]} px; the masks are for {shape[1]}x{shape[0]} px"
+                f"{uri}: {pixels.shape[1]}x{pixels.shape[0]} px; the masks are for {shape[1]}x{shape[0]} px"
             )
         return pixels, None
     except ImageError as error:

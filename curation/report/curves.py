@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curation.errors import InputError
-from curation.report.charts import altair, save
+from curation.report.charts import altair, colour, save
 
 #: Figure -> what a person reads beside its axis.
 FIGURES = {
@@ -63,5 +63,5 @@ def _panel(alt, rows: list[dict], name: str, swept: Sequence[str]):
         x, alt.Y("low:Q", title=FIGURES[name]), alt.Y2("high:Q"), *color
     )
     line = base.mark_line(point=True).encode(x, y, *color)
-    rule = alt.Chart(alt.Data(values=own)).mark_rule(strokeDash=[5, 4], color="#6b7280").encode(x)
+    rule = alt.Chart(alt.Data(values=own)).mark_rule(strokeDash=[5, 4], color=colour("soft")).encode(x)
     return alt.layer(band, line, rule).properties(width=WIDTH_PX, height=HEIGHT_PX)

@@ -1,0 +1,232 @@
+"""Sections on gold: what it is, how well masks agree with it, what is wrong with them, whether the model knows."""
+
+from curation.report import figures
+from curation.report.page.blocks import Block, Figure, Number, Numbers, Table, Words
+from curation.report.page.facts import Facts
+from curation.report.page.summary import agreement_at
+from curation.report.page.words import (
+    basis,
+    counted,
+    number,
+    plain,
+    share,
+    stage,
+)
+
+
+def design(facts: Facts) -> list[Block]:
+    """Who drew the gold, how the images were chosen, and what an interval means here."""
+    if facts.subject.run_id is None:
+        return []
+    run = facts.rows("stage_summary")[0]
+    made = " · ".join(str(v) for v in (run["model"], run["preset"] and f"preset {run['preset']}") if v)
+    rows = [
+        ["Masks", f"run {run['run_id']}: {run['kind']}{f' with {made}' if made else ''}"],
+        ["Stage", stage(run["stage"], run["cycle"])],
+        ["Images", f"{run['n_images']:,} of {run['n_planned_images']:,} planned, all masks of each"],
+        *_gold_rows(facts),
+        [
+            "Unit of the intervals",
+            "the image: masks of one image resemble each other, so they are no independent draws",
+        ],
+        ["Intervals", "two-sided, 95 %; they speak of the choice of images, not of errors in the gold"],
+    ]
+    return [Table("What was measured", ("", ""), rows)]
+
+
+def _gold_rows(facts: Facts) -> list[list[str]]:
+    recall = agreement_at(facts, "recall", 0.5)
+    if recall is None:
+        return [["Gold", "none matched with this run"]]
+    fact = {
+        row["fact"]: row["fact_value"]
+        for row in facts.rows("run_provenance", run_id=facts.subject.gold_run_id)
+    }
+    drawn = {
+        "true": "corrected from predictions (anchored), which leans the agreement upwards",
+        "false": "drawn from scratch, without sight of the predictions",
+    }.get(fact.get("is_anchored", ""), "not told how")
+    return [
+        ["Gold", f"gold run {facts.subject.gold_run_id} by {fact.get('annotator', 'an unnamed annotator')}"],
+        ["How it was drawn", drawn],
+        ["Images with gold", f"{recall['n_images']:,}, with {counted(recall['n_masks'], 'gold mask')}"],
+    ]
+
+
+def agreement(facts: Facts) -> list[Block]:
+    rows = facts.rows("gold_agreement")
+    if not rows:
+        return []
+    over = [row for row in rows if row["figure"] == "best_iou_over"]
+    pairs = [row for row in rows if row["figure"] in ("precision", "recall")]
+    mean = agreement_at(facts, "mean_best_iou", None)
+    return [
+        _over_figure(over),
+        Words(
+            f"The mean best IoU is {number(mean['estimate'], mean['low'], mean['high'])}, over {basis(mean)}. "
+            "SAM's figures stand beside it as they were reported: without interval, and against gold that was "
+            "corrected from the masks themselves."
+        ),
+        _pairs_figure(pairs),
+        *_other_gold(facts),
+    ]
+
+
+def _over_figure(rows: list[dict]) -> Figure:
+    told = [
+        {
+            "label": f"over {row['iou_threshold']:.2f} IoU",
+            "value": row["estimate"],
+            "low": row["low"],
+            "high": row["high"],
+            "text": share(row["estimate"], row["low"], row["high"]),
+            "reference": row["sam_estimate"],
+            "reference_text": f"SAM {100 * row['sam_estimate']:.0f} %" if row["sam_estimate"] else "",
+        }
+        for row in rows
+    ]
+    return Figure(
+        "gold_agreement",
+        "Masks whose best IoU with gold is above a threshold",
+        alt=_alt("Share of masks", told),
+        note=f"Share of masks with 95 % interval; diamonds: SAM, section 5. {basis(rows[0])}; {rows[0]['design']}.",
+        draw=lambda width: figures.intervals(told, width, "share of masks"),
+        is_wide=True,
+    )
+
+
+def _pairs_figure(rows: list[dict]) -> Figure:
+    told = [
+        {
+            "label": f"{row['figure']} at {row['iou_threshold']:.2f}",
+            "value": row["estimate"],
+            "low": row["low"],
+            "high": row["high"],
+            "text": share(row["estimate"], row["low"], row["high"]),
+            "series": row["figure"],
+        }
+        for row in rows
+    ]
+    n_gold = next((row["n_masks"] for row in rows if row["figure"] == "recall"), 0)
+    n_masks = next((row["n_masks"] for row in rows if row["figure"] == "precision"), 0)
+    return Figure(
+        "precision_recall",
+        "Precision and recall of one-to-one pairs",
+        alt=_alt("Precision and recall", told),
+        note=f"Precision: share of {counted(n_masks, 'mask')} that found a partner in gold; recall: share of "
+        f"{counted(n_gold, 'gold mask')} that found one. {rows[0]['design']}.",
+        draw=lambda width: figures.intervals(told, width, "share"),
+        is_wide=True,
+    )
+
+
+def _other_gold(facts: Facts) -> list[Block]:
+    """The same masks against every other gold that they were matched with."""
+    rows = [
+        row
+        for row in facts.rows("gold_agreement", gold_run_id=None)
+        if row["figure"] == "best_iou_over" and row["iou_threshold"] == 0.75
+    ]
+    if len(rows) < 2:
+        return []
+    told = [
+        {
+            "label": f"gold run {row['gold_run_id']}",
+            "value": row["estimate"],
+            "low": row["low"],
+            "high": row["high"],
+            "text": share(row["estimate"], row["low"], row["high"]),
+        }
+        for row in rows
+    ]
+    return [
+        Figure(
+            "other_gold",
+            "The same masks against each gold",
+            alt=_alt("Share of masks over 0.75 IoU", told),
+            note="Share of masks over 0.75 IoU with 95 % interval, image as cluster. "
+            + "; ".join(f"gold run {row['gold_run_id']}: {basis(row)}" for row in rows)
+            + ".",
+            draw=lambda width: figures.intervals(told, width, "share of masks"),
+            is_wide=True,
+        )
+    ]
+
+
+def calibration(facts: Facts) -> list[Block]:
+    rows = facts.rows("calibration")
+    if not rows:
+        return []
+    told = [
+        {
+            "x": row["mean_predicted_iou"],
+            "y": row["mean_gold_iou"],
+            "low": row["mean_gold_iou_low"],
+            "high": row["mean_gold_iou_high"],
+            "n": row["n_masks"],
+        }
+        for row in rows
+    ]
+    first = rows[0]
+    ece = number(first["ece"], first["ece_low"], first["ece_high"])
+    n_masks = sum(row["n_masks"] for row in rows)
+    table = Table(
+        "The bins",
+        ("predicted IoU", "mean predicted", "mean IoU with gold", "gap", "masks", "images"),
+        [
+            [
+                f"{row['bin_from']:.2f}–{row['bin_to']:.2f}",
+                plain(row["mean_predicted_iou"]),
+                number(row["mean_gold_iou"], row["mean_gold_iou_low"], row["mean_gold_iou_high"]),
+                f"{row['mean_gap']:+.2f}",
+                plain(row["n_masks"]),
+                plain(row["n_images"]),
+            ]
+            for row in rows
+        ],
+        right=frozenset(range(1, 6)),
+        is_folded=True,
+    )
+    return [
+        Figure(
+            "calibration",
+            "Predicted IoU against IoU with gold",
+            alt=f"Calibration: expected calibration error {ece}. "
+            + "; ".join(
+                f"predicted {plain(row['x'])}, true {number(row['y'], row['low'], row['high'])}"
+                for row in told
+            ),
+            note=f"A dot a bin of 0.05 with 95 % interval, larger with more masks; on the dashed line the model is "
+            f"right. {counted(n_masks, 'mask')}; {first['design']}.",
+            draw=lambda width: figures.calibration(told, width),
+        ),
+        Numbers(
+            [
+                Number(
+                    "expected calibration error",
+                    plain(first["ece"]),
+                    f"95 % interval {plain(first['ece_low'])}–{plain(first['ece_high'])}"
+                    if first["ece_low"] is not None
+                    else "no interval: one image",
+                )
+            ]
+        ),
+        Words(
+            f"{_leaning(rows)} Thresholds on the predicted IoU mean what they say only as far as the dots lie on "
+            "the line."
+        ),
+        table,
+    ]
+
+
+def _leaning(rows: list[dict]) -> str:
+    above = sum(row["mean_gap_low"] is not None and row["mean_gap_low"] > 0 for row in rows)
+    below = sum(row["mean_gap_high"] is not None and row["mean_gap_high"] < 0 for row in rows)
+    return (
+        f"Beyond their intervals, the model rates its masks higher than gold does in {above} of {len(rows)} bins, "
+        f"lower in {below}."
+    )
+
+
+def _alt(what: str, told: list[dict]) -> str:
+    return f"{what}: " + "; ".join(f"{row['label']} {row['text']}" for row in told)

@@ -1,0 +1,147 @@
+"""The worst masks as pictures: the mask, and the gold it agrees with most, on a piece of their image."""
+
+import io
+import shlex
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from curation import masks
+from curation.lake import Lake
+from curation.report.contact_sheet import RGB, blank_canvas, draw_mask, finished, read_pixels
+from curation.report.page.blocks import Block, Commands, Picture, Pictures, Words
+from curation.report.page.facts import Facts
+from curation.report.page.words import counted, plain
+
+#: Of one image at most so many: twelve masks of one bad image would hide the other errors.
+MOST_OF_IMAGE = 2
+#: A picture of the page, in px; shown at about half of that.
+PICTURE_PX = (480, 360)
+JPEG_QUALITY = 78
+#: The piece shown is so many times as wide as mask and gold together, and at least this share of the image.
+SURROUNDINGS, LEAST_SHARE = 1.5, 0.22
+#: The page's own two data colours, in the light that stands out on photographs.
+MASK_RGB: RGB = (236, 98, 10)
+GOLD_RGB: RGB = (0, 150, 235)
+
+
+def worst(facts: Facts) -> list[Block]:
+    """Up to `n_worst` masks of least IoU with gold, worst first."""
+    subject = facts.subject
+    rows = facts.rows("worst_masks", n_rows=20 * max(subject.n_worst, 1))
+    if not rows or not subject.n_worst:
+        return []
+    chosen = _spread(rows, subject.n_worst)
+    pictures = [_picture(facts, row) for row in chosen]
+    lost = [picture.problem for picture in pictures if picture.problem]
+    here = f"--workspace {shlex.quote(subject.root)}"
+    return [
+        Words(
+            f"The {counted(len(chosen), 'mask')} that agree least with gold, at most {MOST_OF_IMAGE} of an image. Orange, "
+            "filled: the mask. Blue, outline: the gold mask that it agrees with most; none where no gold overlaps it."
+        ),
+        *([Words(f"{counted(len(lost), 'picture')} could not be read:", lost)] if lost else []),
+        Pictures(pictures),
+        Commands(
+            "All of them in the FiftyOne App, or as a sheet:",
+            [
+                f"curation browse sync --run {subject.run_id} --report worst_masks {here}",
+                f'curation sheet worst.png --run {subject.run_id} --where "gold_iou < 0.5" {here}',
+            ],
+        ),
+    ]
+
+
+def _spread(rows: Sequence[dict], n: int) -> list[dict]:
+    """The first `n` rows, leaving out what an image has beyond MOST_OF_IMAGE."""
+    of_image: dict[int, int] = {}
+    chosen = []
+    for row in rows:
+        of_image[row["image_id"]] = of_image.get(row["image_id"], 0) + 1
+        if of_image[row["image_id"]] <= MOST_OF_IMAGE:
+            chosen.append(row)
+    return chosen[:n]
+
+
+def _picture(facts: Facts, row: dict) -> Picture:
+    stored = _stored(facts.lake, row)
+    mask = _runs(stored, "rle_counts")
+    gold = _runs(stored, "gold_rle_counts")
+    pixels, problem = read_pixels(stored["uri"], stored["height_px"], stored["width_px"])
+    kind = row.get("error_kind")
+    told = [
+        ("IoU with gold", plain(row["gold_iou"])),
+        ("predicted IoU", plain(row["predicted_iou"])),
+        ("area", f"{row['area_px']:,} px"),
+    ]
+    if kind:
+        told.append(("error", kind))
+    where = f'curation browse sync --where "mask_id = {row["mask_id"]}"'
+    return Picture(
+        title=row["file_name"],
+        facts=told,
+        alt=f"Mask {row['mask_id']} on {row['file_name']}: "
+        + ", ".join(f"{name} {value}" for name, value in told),
+        jpeg=None if problem else _jpeg(_drawn(pixels, mask, gold)),
+        command=f"{where} --workspace {shlex.quote(facts.subject.root)}",
+        problem=problem or "",
+    )
+
+
+def _stored(lake: Lake, row: dict) -> dict:
+    """The mask, its image and its best gold mask as they are stored."""
+    return lake.query(
+        """
+        SELECT
+            images.uri,
+            masks.height_px,
+            masks.width_px,
+            masks.rle_counts,
+            gold_masks.rle_counts AS gold_rle_counts
+        FROM masks
+        INNER JOIN images ON masks.run_id = images.run_id AND masks.image_id = images.image_id
+        LEFT JOIN gold_matches AS matches ON masks.mask_id = matches.mask_id AND matches.gold_run_id = $gold_run_id
+        LEFT JOIN gold_masks
+            ON matches.gold_run_id = gold_masks.run_id AND matches.best_gold_mask_id = gold_masks.gold_mask_id
+        WHERE masks.run_id = $run_id AND masks.mask_id = $mask_id
+        """,
+        {name: row[name] for name in ("run_id", "mask_id", "gold_run_id")},
+    ).to_pylist()[0]
+
+
+def _runs(stored: dict, name: str) -> masks.Runs:
+    """The mask of a column; none where the column is null."""
+    texts = [] if stored[name] is None else [stored[name]]
+    return masks.parse_strings(texts, stored["height_px"], stored["width_px"])
+
+
+def _drawn(pixels: np.ndarray, mask: masks.Runs, gold: masks.Runs) -> np.ndarray:
+    """The piece of the picture around both, at PICTURE_PX, mask filled, gold as an outline."""
+    x, y, w, h = _window(np.concatenate([masks.boxes(mask), masks.boxes(gold)]), mask.width, mask.height)
+    scale = min(PICTURE_PX[0] / w, PICTURE_PX[1] / h)
+    canvas = blank_canvas(pixels[y : y + h, x : x + w], (max(1, round(w * scale)), max(1, round(h * scale))))
+    for runs, rgb, fill in ((mask, MASK_RGB, 0.38), (gold, GOLD_RGB, 0.0)):
+        if len(runs):
+            piece = masks.encode(masks.decode(runs, crop_xywh=(x, y, w, h)))
+            draw_mask(canvas, piece, rgb, fill, edge_px=3)
+    return finished(canvas)
+
+
+def _window(boxes: np.ndarray, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+    """x, y, width, height of the piece: the boxes with what surrounds them, in the picture's proportions if it can be."""
+    aspect = PICTURE_PX[0] / PICTURE_PX[1]
+    left, top = boxes[:, 0].min(), boxes[:, 1].min()
+    right, bottom = (boxes[:, 0] + boxes[:, 2]).max(), (boxes[:, 1] + boxes[:, 3]).max()
+    w = max((right - left) * SURROUNDINGS, (bottom - top) * SURROUNDINGS * aspect, LEAST_SHARE * width_px, 32)
+    h = min(w / aspect, height_px)
+    w = min(w, width_px)
+    x = min(max((left + right - w) / 2, 0), width_px - w)
+    y = min(max((top + bottom - h) / 2, 0), height_px - h)
+    return int(x), int(y), max(1, int(w)), max(1, int(h))
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return file.getvalue()

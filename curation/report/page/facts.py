@@ -1,0 +1,104 @@
+"""What the page is about, and the rows of the reports that its sections read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from curation import queries
+from curation.errors import QueryError
+from curation.lake import Lake
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One run against one gold. `run_id` is None in a lake without masks, `gold_run_id` where none was matched."""
+
+    workspace: str
+    root: str
+    version: int
+    tags: tuple[str, ...]
+    made_at: datetime
+    run_id: int | None
+    gold_run_id: int | None
+    n_worst: int
+
+
+class Facts:
+    """Rows of reports, each asked once, about the run and the gold of `subject`."""
+
+    def __init__(self, lake: Lake, subject: Subject) -> None:
+        self.lake, self.subject = lake, subject
+        self._asked: dict[str, list[dict]] = {}
+
+    def rows(self, name: str, **given: object) -> list[dict]:
+        """Rows of a report. `run_id` and `gold_run_id` are the subject's where the report has them, unless given.
+
+        No rows where the subject has no such run.
+        """
+        values = {**self._of_subject(name), **given}
+        if any(
+            key in values and values[key] is None and key not in given for key in ("run_id", "gold_run_id")
+        ):
+            return []
+        key = f"{name} {sorted(values.items())}"
+        if key not in self._asked:
+            self._asked[key] = queries.get(name).run(self.lake, **values).to_pylist()
+        return self._asked[key]
+
+    def _of_subject(self, name: str) -> Mapping[str, object]:
+        ours = {"run_id": self.subject.run_id, "gold_run_id": self.subject.gold_run_id}
+        return {p.name: ours[p.name] for p in queries.get(name).params if p.name in ours}
+
+
+def choose(
+    lake: Lake, run_id: int | None, gold_run_id: int | None, n_worst: int, at: str | None = None
+) -> Subject:
+    """The run (else the newest that has masks) and the gold (else the one with most images, of those the newest).
+
+    `at` is what the lake was opened at.
+
+    Raises QueryError where a named run has no masks, or a named gold run was not matched with it.
+    """
+    there = [row["run_id"] for row in _report(lake, "stage_summary") if row["n_masks"]]
+    if run_id is not None and run_id not in there:
+        raise QueryError(f"--run {run_id}: no such run with masks; there are: {_listed(there)}")
+    run_id = run_id if run_id is not None else max(there, default=None)
+    return Subject(
+        workspace=lake.root.name,
+        root=str(lake.root),
+        version=lake.version(),
+        tags=(at,) if at and not at.isdigit() else _tags(lake),
+        made_at=datetime.now(timezone.utc),
+        run_id=run_id,
+        gold_run_id=_gold_of(lake, run_id, gold_run_id),
+        n_worst=n_worst,
+    )
+
+
+def _gold_of(lake: Lake, run_id: int | None, asked: int | None) -> int | None:
+    matched = {}
+    for row in _report(lake, "gold_agreement", run_id=run_id) if run_id is not None else []:
+        if row["figure"] == "recall":
+            matched[row["gold_run_id"]] = row["n_images"]
+    if asked is None:
+        return max(matched, key=lambda gold: (matched[gold], gold), default=None)
+    if asked not in matched:
+        raise QueryError(
+            f"--gold {asked}: no such gold run is matched with run {run_id}; matched are: {_listed(matched)}. "
+            f"`curation gold match --run {run_id} --gold {asked}` matches"
+        )
+    return asked
+
+
+def _tags(lake: Lake) -> tuple[str, ...]:
+    """Names of the version that is shown."""
+    tags = lake.tags().to_pylist()
+    return tuple(tag["name"] for tag in tags if tag["snapshot_id"] == lake.version())
+
+
+def _report(lake: Lake, name: str, **given: object) -> list[dict]:
+    return queries.get(name).run(lake, **given).to_pylist()
+
+
+def _listed(numbers) -> str:
+    return ", ".join(str(number) for number in sorted(numbers)) or "none"

@@ -1,0 +1,134 @@
+"""The head of the page: how good the masks are in large numbers, and what cannot be told."""
+
+from curation.report.page.blocks import Block, Number, Numbers, Words
+from curation.report.page.facts import Facts
+from curation.report.page.words import counted, number, percent, percent_interval, plain
+
+#: A two-sided interval of a share at this many images with gold still rests on few; below it the page says so.
+FEW_IMAGES = 50
+#: Half the width, in share, that an owner can decide on: SAM's own figure has about 0.5 points at 500 images.
+WANTED_HALF_WIDTH = 0.02
+
+
+def summary(facts: Facts) -> list[Block]:
+    if facts.subject.run_id is None:
+        return [
+            Words("This workspace holds no masks yet, so there is nothing to judge."),
+            Words("`curation generate` makes masks from images, `curation import` brings those of others."),
+        ]
+    run = facts.rows("stage_summary")[0]
+    agreement = {(row["figure"], row["iou_threshold"]): row for row in facts.rows("gold_agreement")}
+    return [
+        Numbers(_numbers(run, agreement)),
+        *_verdict(agreement),
+        *_unknown(facts, run, agreement),
+    ]
+
+
+def agreement_at(facts: Facts, figure: str, threshold: float | None) -> dict | None:
+    """One row of `gold_agreement`; None without gold."""
+    for row in facts.rows("gold_agreement"):
+        if row["figure"] == figure and row["iou_threshold"] == threshold:
+            return row
+    return None
+
+
+def _numbers(run: dict, agreement: dict) -> list[Number]:
+    per_image = number(run["masks_per_image"], run["masks_per_image_low"], run["masks_per_image_high"])
+    numbers = [
+        Number("images", f"{run['n_images']:,}", f"of {run['n_planned_images']:,} planned"),
+        Number("masks", f"{run['n_masks']:,}", f"{per_image} an image"),
+    ]
+    for threshold in (0.75, 0.90):
+        row = agreement.get(("best_iou_over", threshold))
+        label = f"of masks over {threshold:.2f} IoU"
+        if row is None:
+            numbers.append(Number(label, "?", "no gold"))
+            continue
+        low, high = row["low"], row["high"]
+        note = f"{percent_interval(low, high)} · {counted(row['n_images'], 'image')} with gold"
+        numbers.append(Number(label, percent(row["estimate"], low, high), note))
+    return numbers
+
+
+def _verdict(agreement: dict) -> list[Block]:
+    """The agreement in a sentence, and where it stands beside SAM's."""
+    rows = [agreement.get(("best_iou_over", threshold)) for threshold in (0.75, 0.90)]
+    if None in rows:
+        return []
+    told = " and ".join(
+        f"{percent(row['estimate'], row['low'], row['high'])} ({percent_interval(row['low'], row['high'])}) over "
+        f"{row['iou_threshold']:.2f}"
+        for row in rows
+    )
+    return [
+        Words(
+            f"Against gold, {told}: the share of masks whose best IoU with a gold mask is above it. {_beside_sam(rows)}"
+        )
+    ]
+
+
+def _beside_sam(rows: list[dict]) -> str:
+    sam = " and ".join(percent(row["sam_estimate"]).replace(".0", "") for row in rows)
+    known = [row for row in rows if row["low"] is not None]
+    if not known:
+        return f"SAM reported {sam} for SA-1B."
+    if all(row["high"] < row["sam_estimate"] for row in known):
+        place = "both intervals lie below: these masks agree less, and not by chance of the images"
+    elif all(row["low"] > row["sam_estimate"] for row in known):
+        place = "both intervals lie above"
+    elif all(row["low"] <= row["sam_estimate"] <= row["high"] for row in known):
+        place = "both lie within the intervals, so a difference cannot be told"
+    else:
+        place = "the chart below shows where the intervals lie"
+    return f"SAM reported {sam} for SA-1B; {place}."
+
+
+def _unknown(facts: Facts, run: dict, agreement: dict) -> list[Block]:
+    """What the reader must not conclude."""
+    recall = agreement.get(("recall", 0.5))
+    doubts = []
+    if not agreement:
+        doubts.append(
+            "How good the masks are: no gold is matched with this run. `curation gold import` brings trusted masks, "
+            "`curation gold match` compares."
+        )
+    else:
+        doubts += _about_gold(run, recall or {}, agreement)
+    if run["n_images"] < run["n_planned_images"]:
+        left = run["n_planned_images"] - run["n_images"]
+        doubts.append(f"The run is not finished: {counted(left, 'planned image')} are not in these figures.")
+    if run["n_problems"]:
+        doubts.append(
+            f"{counted(run['n_problems'], 'input')} could not be used; they are listed under Problems."
+        )
+    if not facts.rows("coverage"):
+        doubts.append("Shapes, overlaps and coverage: `curation measure` has not run.")
+    return [Words("What these figures cannot tell:", doubts)] if doubts else []
+
+
+def _about_gold(run: dict, recall: dict, agreement: dict) -> list[str]:
+    doubts = []
+    n_gold = recall.get("n_images", 0)
+    without = run["n_images"] - n_gold
+    if without > 0:
+        doubts.append(
+            f"{without:,} of {counted(run['n_images'], 'image')} have no gold. The agreement speaks for them only as "
+            "far as the images with gold were drawn at random."
+        )
+    row = agreement[("best_iou_over", 0.75)]
+    if row["low"] is not None:
+        half = (row["high"] - row["low"]) / 2
+        if n_gold < FEW_IMAGES and half > WANTED_HALF_WIDTH:
+            needed = n_gold * (half / WANTED_HALF_WIDTH) ** 2
+            doubts.append(
+                f"{counted(n_gold, 'image')} with gold are few: the figure over 0.75 is known to ± {100 * half:.0f} "
+                f"points. About {plain(_rounded(needed))} images like these would make it ± 2."
+            )
+    return doubts
+
+
+def _rounded(value: float) -> int:
+    """Two significant digits: no more is known of a forecast."""
+    digits = max(len(str(int(value))) - 2, 0)
+    return round(value / 10**digits) * 10**digits
