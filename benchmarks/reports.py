@@ -68,14 +68,13 @@ MASK_ROWS = f"""
     FROM range($first * {MASKS_PER_IMAGE}, $stop * {MASKS_PER_IMAGE})
 """
 
-#: Rows of images [$first, $stop) of run $run_id, by table.
+#: Rows of images [$first, $stop) of run $run_id, by table; nullable columns may be left out.
 FILES = {
     "images": """
         SELECT
             $run_id AS run_id, picture(range) AS image_id, range AS image_number,
             concat('/pictures/', range, '.jpg') AS uri, concat(range, '.jpg') AS file_name,
-            2250 AS width_px, 1500 AS height_px, NULL AS exif_orientation,
-            NULL AS size_bytes, NULL AS sha256, NULL AS source_image_id
+            2250 AS width_px, 1500 AS height_px, NULL AS source_image_id
         FROM range($first, $stop)
     """,
     "masks": f"""
@@ -84,9 +83,8 @@ FILES = {
             2250 AS width_px, 1500 AS height_px, area_px,
             [mask_index, mask_index, 100, 100] AS bbox_xywh,
             1 - 0.3 * noise(n, 2) ^ 2 AS predicted_iou, 1 - 0.2 * noise(n, 3) ^ 2 AS stability_score,
-            NULL AS point_xy, NULL AS crop_box_xywh, (mask_index % 3) AS multimask_slot,
-            false AS is_crowd, NULL AS label, NULL AS source_mask_id,
-            NULL AS source_bbox_xywh, NULL AS supersedes, '0' AS rle_counts
+            (mask_index % 3) AS multimask_slot,
+            false AS is_crowd, '0' AS rle_counts
         FROM ({MASK_ROWS})
     """,
     "mask_features": f"""
@@ -105,7 +103,7 @@ FILES = {
     """,
     "mask_nesting": f"""
         SELECT
-            run_id, mask_id, image_id, NULL AS parent_mask_id, floor(4 * noise(n, 8) ^ 2)::INTEGER AS nesting_depth,
+            run_id, mask_id, image_id, floor(4 * noise(n, 8) ^ 2)::INTEGER AS nesting_depth,
             ['whole', 'part', 'subpart', 'subpart'][1 + nesting_depth] AS level,
             (mask_index % 4) AS n_children, (noise(n, 9) < 0.05) AS n_near_duplicates
         FROM ({MASK_ROWS})
@@ -130,7 +128,7 @@ FILES = {
             $run_id AS run_id, (($run_id::BIGINT << {IMAGE_BITS}) + image_number << {INDEX_BITS}) + candidate_index AS candidate_id,
             picture(image_number) AS image_id, candidate_index AS candidate_index,
             [0, 0, 2250, 1500] AS crop_box_xywh, 0 AS crop_layer,
-            NULL AS point_xy, (range % 3) AS multimask_slot, luck AS predicted_iou,
+            (range % 3) AS multimask_slot, luck AS predicted_iou,
             CASE WHEN luck > 0.8 THEN 1 - 0.2 * noise(range, 18) ^ 2 END AS stability_score,
             CASE WHEN luck > 0.8 THEN exp(5 + 6 * noise(range, 1)) END AS area_px,
             CASE WHEN luck > 0.8 THEN [0, 0, 100, 100] END AS bbox_xywh,
@@ -226,7 +224,12 @@ def _write(lake: Lake, table: str, values: Mapping[str, object]) -> DataFile:
         lake.storage.base, table, f"run_id={values['run_id']}", f"generate-{values['first']:010d}.parquet"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = ", ".join(f'"{c.name}"::{SQL_TYPES[c.type]} AS "{c.name}"' for c in TABLES[table].columns)
+    values = {name: value for name, value in values.items() if f"${name}" in sql}
+    made = {name for name, *_ in lake.con.execute(f"DESCRIBE {sql}", values).fetchall()}
+    columns = ", ".join(
+        f"{_quoted(c.name) if c.name in made else 'NULL'}::{SQL_TYPES[c.type]} AS {_quoted(c.name)}"
+        for c in TABLES[table].columns
+    )
     (n_rows,) = lake.con.execute(
         f"""
         COPY (SELECT {columns} FROM ({sql})) TO '{path}' (
@@ -234,9 +237,13 @@ def _write(lake: Lake, table: str, values: Mapping[str, object]) -> DataFile:
             ROW_GROUP_SIZE {LAKE.row_group_rows}
         )
         """,
-        {name: value for name, value in values.items() if f"${name}" in sql},
+        values,
     ).fetchone()
     return DataFile(table, str(path), n_rows)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 @dataclass(frozen=True)

@@ -122,16 +122,15 @@ def parse(name: str, text: str) -> Query:
 
 def load(folder: Path | None = None) -> dict[str, Query]:
     """Every report by name, in the order of the files."""
-    paths = sorted((folder or settings.files("queries")).glob("*.sql"))
-    return {path.stem: parse(path.stem, path.read_text()) for path in paths}
+    return {name: parse(name, path.read_text()) for name, path in _paths(folder).items()}
 
 
 def get(name: str) -> Query:
-    """One report. Raises QueryError that lists the names there are."""
-    reports = load()
-    if name not in reports:
-        raise QueryError(f"no report {name!r}; there are: {', '.join(reports)}")
-    return reports[name]
+    """One report, whatever the other files hold. Raises QueryError that lists the names there are."""
+    paths = _paths()
+    if name not in paths:
+        raise QueryError(f"no report {name!r}; there are: {', '.join(paths)}")
+    return parse(name, paths[name].read_text())
 
 
 def render_readme() -> str:
@@ -155,6 +154,10 @@ def render_readme() -> str:
         lines += ["| column | type | about |", "| --- | --- | --- |"]
         lines += [f"| `{c.name}` | {c.type} | {_cell(c.about)} |" for c in query.columns] + [""]
     return "\n".join(lines)
+
+
+def _paths(folder: Path | None = None) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((folder or settings.files("queries")).glob("*.sql"))}
 
 
 def _call(query: Query) -> str:

@@ -1,10 +1,13 @@
 /*
 title: Calibration of the predicted IoU
 about: >
-  Whether the model knows how good its masks are: its predicted IoU against the best IoU with gold, by
-  bins of the predicted IoU; predictions beyond 0..1 fall into the outer bins. ECE is the mean over masks
-  of the absolute gap of their bin (Guo et al., 2017); its interval takes the signs of the gaps as given,
-  so it is too narrow where gaps are near 0. Intervals are 95 % and take the image as the cluster.
+  Whether the model knows how good its masks are: its predicted IoU against the best IoU with gold, by bins
+  of the predicted IoU; predictions beyond 0..1 fall into the outer bins. ECE is the mean over masks of the
+  absolute gap of their bin (Guo et al., 2017). It is never 0, even for a model that knows itself exactly:
+  sampling alone leaves gaps, the more the finer the bins (Roelofs et al., 2022). `ece_by_chance` is what
+  these images and bins would show then, and the lower bound of ECE takes off that much more; the upper
+  bound takes off nothing, for true gaps hide none. So the interval is cautious: it holds the true ECE of
+  these bins in 95 % or more. Intervals take the image as the cluster.
 grain: one bin of the predicted IoU of one run against one gold run
 params:
   run_id: {type: INTEGER, default: null, about: only this run; null takes all}
@@ -27,8 +30,9 @@ columns:
   n_images: {type: BIGINT, about: images with masks in the bin}
   n_masks: {type: BIGINT, about: masks in the bin}
   ece: {type: DOUBLE, about: "expected calibration error over all bins, 0..1; the same in all rows of a run"}
-  ece_low: {type: DOUBLE, about: lower bound}
+  ece_low: {type: DOUBLE, about: lower bound; null where one image is all there is}
   ece_high: {type: DOUBLE, about: upper bound}
+  ece_by_chance: {type: DOUBLE, about: "ECE that sampling alone would show if no bin had a gap, 0..1"}
   design: {type: VARCHAR, about: what was counted and what the interval takes as the unit}
 */
 WITH bins_of_image AS (
@@ -56,7 +60,8 @@ bins AS (
         bin,
         sum(sum_predicted) / sum(n_masks) AS mean_predicted_iou,
         mean_interval(ratio_sums(sum_gold, n_masks)) AS gold,
-        mean_interval(ratio_sums(sum_predicted - sum_gold, n_masks)) AS gap
+        mean_interval(ratio_sums(sum_predicted - sum_gold, n_masks)) AS gap,
+        ratio_estimate(ratio_sums(sum_predicted - sum_gold, n_masks)).v AS gap_variance
     FROM bins_of_image
     GROUP BY run_id, gold_run_id, bin
 ),
@@ -80,6 +85,17 @@ errors AS (
         mean_interval(ratio_sums(sum_error, n_masks)) AS ece
     FROM errors_of_image
     GROUP BY run_id, gold_run_id
+),
+
+-- The mean of |g| for a normal g around 0 is sqrt(2 / pi) of its deviation. A gap that one image alone shows
+-- may all be chance.
+chance AS (
+    SELECT
+        run_id,
+        gold_run_id,
+        sum(gap.n_units * coalesce(sqrt(2 / pi() * gap_variance), abs(gap.mean))) / sum(gap.n_units) AS ece
+    FROM bins
+    GROUP BY run_id, gold_run_id
 )
 
 SELECT
@@ -99,10 +115,12 @@ SELECT
     bins.gold.n_images,
     bins.gold.n_units AS n_masks,
     errors.ece.mean AS ece,
-    clamp(errors.ece.low, 0, 1) AS ece_low,
+    clamp(errors.ece.low - chance.ece, 0, 1) AS ece_low,
     clamp(errors.ece.high, 0, 1) AS ece_high,
+    chance.ece AS ece_by_chance,
     'every mask with a predicted IoU on the images with gold; image as cluster' AS design
 FROM bins
 INNER JOIN errors USING (run_id, gold_run_id)
+INNER JOIN chance USING (run_id, gold_run_id)
 INNER JOIN runs USING (run_id)
 ORDER BY runs.stage, runs.cycle, bins.run_id, bins.gold_run_id, bins.bin

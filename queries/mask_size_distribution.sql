@@ -65,18 +65,10 @@ bands AS (
     GROUP BY run_id, side_from_px
 ),
 
--- Images without masks in a band add nothing to its sums of y, but they count in n and in the sums of x.
 figures AS (
     SELECT
         bands.*,
-        share_interval({
-            'n_images': totals.sums.n_images,
-            'sum_y': bands.sums.sum_y,
-            'sum_x': totals.sums.sum_x,
-            'sum_yy': bands.sums.sum_yy,
-            'sum_xy': bands.sums.sum_xy,
-            'sum_xx': totals.sums.sum_xx
-        }) AS band
+        share_interval(band_sums(bands.sums, totals.sums)) AS band
     FROM bands
     INNER JOIN totals USING (run_id)
 )

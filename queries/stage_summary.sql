@@ -11,14 +11,14 @@ columns:
   stage: {type: VARCHAR, about: stage of the data engine}
   cycle: {type: SMALLINT, about: cycle inside the stage}
   run_id: {type: INTEGER, about: run}
-  kind: {type: VARCHAR, about: generate or import}
+  kind: {type: VARCHAR, about: "generate, import or retune"}
   model: {type: VARCHAR, about: model that made the masks; null for imports}
   preset: {type: VARCHAR, about: preset of its settings; null for imports}
   is_finished: {type: BOOLEAN, about: whether every image of the plan is done}
   n_planned_images: {type: BIGINT, about: images in the plan}
   n_images: {type: BIGINT, about: "images read, with or without masks"}
   n_masks: {type: BIGINT, about: masks}
-  n_problems: {type: BIGINT, about: inputs that the generation or import could not use}
+  n_problems: {type: BIGINT, about: inputs that the run could not use}
   masks_per_image: {type: DOUBLE, about: mean number of masks an image}
   masks_per_image_low: {type: DOUBLE, about: lower bound}
   masks_per_image_high: {type: DOUBLE, about: upper bound}
@@ -92,5 +92,5 @@ SELECT
 FROM runs
 LEFT JOIN figures USING (run_id)
 LEFT JOIN problems_of_run USING (run_id, kind)
-WHERE runs.kind IN ('generate', 'import') AND ($run_id IS NULL OR runs.run_id = $run_id)
+WHERE runs.kind <> 'gold' AND ($run_id IS NULL OR runs.run_id = $run_id)
 ORDER BY runs.stage, runs.cycle, runs.run_id

@@ -5,6 +5,9 @@ masks is a ratio of two totals over images: R = sum(y) / sum(x), where y and x a
     ratio_sums(y, x)   aggregate over rows of one image each: all that the intervals need, as a STRUCT
     share_interval(s)  a share (0 <= y <= x): {share, low, high, n_images, n_units, effective_n}
     mean_interval(s)   a mean: {mean, low, high, n_images, n_units}
+    band_sums(b, t)    the sums of one band of a histogram: y of the band, x of all bands
+    difference_interval(s, p, covariance)   s minus p: {difference, low, high}
+    ratio_residual(s, y, x)   of one image; the covariance is the sum over images of both residuals' product
 
 All intervals are two-sided 95 %. Images with x = 0 say nothing and do not count. No image gives NULL
 all over; one image gives the estimate with NULL bounds, because nothing shows how much images differ.
@@ -100,4 +103,30 @@ CREATE OR REPLACE TEMP MACRO mean_interval(s) AS list_transform(
         'n_images': e.s.n_images,
         'n_units': e.s.sum_x::BIGINT
     }
+)[1];
+
+-- Images without masks in the band add nothing to its sums of y, but they count in n and in the sums of x.
+CREATE OR REPLACE TEMP MACRO band_sums(band, totals) AS {
+    'n_images': totals.n_images,
+    'sum_y': coalesce(band.sum_y, 0),
+    'sum_x': totals.sum_x,
+    'sum_yy': coalesce(band.sum_yy, 0),
+    'sum_xy': coalesce(band.sum_xy, 0),
+    'sum_xx': totals.sum_xx
+};
+
+CREATE OR REPLACE TEMP MACRO ratio_residual(s, y, x) AS sqrt(s.n_images / nullif(s.n_images - 1, 0))
+* (coalesce(y, 0) - s.sum_y / nullif(s.sum_x, 0) * coalesce(x, 0)) / nullif(s.sum_x, 0);
+
+-- Two ratios that may share images. The smaller number of images gives the degrees of freedom: cautious.
+CREATE OR REPLACE TEMP MACRO difference_interval(s, p, covariance) AS list_transform(
+    list_transform(
+        [{ 'a': ratio_estimate(s), 'b': ratio_estimate(p), 'c': coalesce(covariance, 0) }],
+        LAMBDA d: {
+            'difference': d.a.r - d.b.r,
+            'half': CASE WHEN d.a.t > 0 AND d.b.t > 0 THEN greatest(d.a.t, d.b.t) END
+            * sqrt(greatest(d.a.v + d.b.v - 2 * d.c, 0))
+        }
+    ),
+    LAMBDA d: { 'difference': d.difference, 'low': d.difference - d.half, 'high': d.difference + d.half }
 )[1];
