@@ -37,7 +37,8 @@ class Estimates:
     """F ratios with both intervals, arrays (F,); NaN where there is none.
 
     An estimate needs one image, bounds need two. `effective_n`: independent units that would tell as much (at most
-    the units that there are); `design_effect`: units / effective_n. `is_exact`: no image holds more than one unit.
+    the units that there are, and the images where they do not differ at all); `design_effect`: units / effective_n, NaN
+    where images do not differ. `is_exact`: no image holds more than one unit.
     """
 
     estimate: np.ndarray
@@ -48,13 +49,8 @@ class Estimates:
     n_images: np.ndarray
     n_units: np.ndarray
     effective_n: np.ndarray
+    design_effect: np.ndarray
     is_exact: np.ndarray
-
-    @property
-    def design_effect(self) -> np.ndarray:
-        return np.divide(
-            self.n_units, self.effective_n, out=np.full(len(self.n_units), np.nan), where=self.effective_n > 0
-        )
 
 
 @dataclass(frozen=True)
@@ -106,16 +102,19 @@ def estimates(
         np.where(is_exact, exact[1], bootstrap_high),
     )
     effective_n = np.where(is_exact, ratios.sum_x, effective_n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        design_effect = np.where((ratios.variance > 0) | is_exact, ratios.sum_x / effective_n, np.nan)
     return Estimates(
-        ratios.ratio,
-        bootstrap_low,
-        bootstrap_high,
-        low,
-        high,
-        ratios.n_images,
-        ratios.sum_x,
-        effective_n,
-        is_exact,
+        estimate=ratios.ratio,
+        bootstrap_low=bootstrap_low,
+        bootstrap_high=bootstrap_high,
+        design_low=low,
+        design_high=high,
+        n_images=ratios.n_images,
+        n_units=ratios.sum_x,
+        effective_n=effective_n,
+        design_effect=design_effect,
+        is_exact=is_exact,
     )
 
 

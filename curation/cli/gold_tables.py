@@ -1,0 +1,175 @@
+"""Agreement with gold on a terminal: one group with all that is known, several side by side."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.table import Table
+from rich.text import Text
+
+from curation.gold.agreement import BOOTSTRAP, EXACT, Group
+from curation.gold.ceilings import CEILING_FIGURES, N_DRAWS, Ceilings
+from curation.gold.figures import Figure
+from curation.gold.intervals import Estimates
+
+#: What SAM reported for its automatic masks (arXiv 2304.02643, section 5), without an interval.
+SAM = "SAM reported 0.97 over 0.75 and 0.94 over 0.90 IoU for SA-1B, gold corrected from the masks, no interval."
+#: Columns of the terminal that the names of the figures, a cell and what parts two of them take.
+NAME_WIDTH, GAP = 20, 3
+CELL_WIDTH = 17
+SECTIONS = {
+    "best_iou_over": "",
+    "precision": "one-to-one",
+    "average_recall": "COCO's matching",
+    "error_kind": "error kinds",
+}
+
+
+def title(group: Group) -> str:
+    """What the group is, in words."""
+    keys = group.keys
+    parts = []
+    if "run_id" in keys:
+        parts.append(f"run {keys['run_id']} against gold run {keys['gold_run_id']}")
+    if keys.get("stage"):
+        parts.append(f"{keys['stage']}" + (f", cycle {keys['cycle']}" if "cycle" in keys else ""))
+    if "slice" in keys:
+        parts.append(f"{group.by}: {keys['slice']}")
+    return "; ".join(parts)
+
+
+def alone(group: Group) -> Iterator[Table | Text]:
+    """A table of one group: a line a figure."""
+    yield Text(title(group), style="bold")
+    table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
+    table.add_column("figure", no_wrap=True)
+    for name in ("estimate", "bootstrap", "design-based", "images", "masks", "eff. n", "deff"):
+        table.add_column(name, justify="right", no_wrap=True)
+    found = group.estimates
+    section = None
+    for k, figure in enumerate(group.figures):
+        if not found.n_images[k]:
+            continue
+        if section is not None and SECTIONS.get(figure.name, section) != section:
+            table.add_section()
+        section = SECTIONS.get(figure.name, section or "")
+        table.add_row(_told(figure), *_cells(found, k))
+    yield table
+
+
+def side_by_side(groups: Sequence[Group], width: int) -> Iterator[Table | Text]:
+    """Tables of several groups that fit into `width`: a column a group, the bootstrap interval under each estimate."""
+    fit = max(1, (width - NAME_WIDTH) // (CELL_WIDTH + GAP))
+    for first in range(0, len(groups), fit):
+        yield _block(groups[first : first + fit])
+
+
+def notes(groups: Sequence[Group]) -> Iterator[Text]:
+    """How the numbers were come by."""
+    golds = dict.fromkeys(group.gold for group in groups)
+    lines = [
+        f"Every mask on the images with gold; gold of {'; '.join(golds)}.",
+        f"95 % intervals, image as cluster. Bootstrap: {BOOTSTRAP}. Design-based: linearised ratio, for shares Wilson's "
+        "interval at the effective n. The bootstrap holds better for few images and shares near 0 or 1.",
+        "eff. n: independent masks that would tell as much; deff: masks / eff. n. AR at k: average recall of the k best masks "
+        "of each image over IoU 0.50 to 0.95.",
+        SAM,
+    ]
+    if any(group.estimates.is_exact.any() for group in groups):
+        lines.insert(2, f"Both intervals are {EXACT} there.")
+    yield Text("\n".join(lines), style="dim")
+
+
+def of_ceilings(found: Ceilings) -> Iterator[Table | Text]:
+    """People beside the model: a column a way to judge."""
+    model = "" if found.run_id is None else f", and of run {found.run_id} with them"
+    yield Text(f"Agreement of annotators with each other{model}", style="bold")
+    table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
+    table.add_column("figure", no_wrap=True)
+    for one in found.judgements:
+        name = f"run {found.run_id}" if one.judged == "model" else one.judged
+        table.add_column(f"{name}\nvs {one.against}", justify="right")
+    for k, figure in enumerate(CEILING_FIGURES):
+        cells = [_with_interval(one.estimates, k) for one in found.judgements]
+        table.add_row(_told(figure).removeprefix("masks "), *cells)
+    yield table
+    lines = [
+        f"{found.design}. 95 % intervals: studentised bootstrap.",
+        f"By chance: on each image one pair, the median of {N_DRAWS:,} draws. Best of the others (leave-one-out): each "
+        "annotator in turn against whoever of the rest agrees best, image by image. Best pair (oracle): the pair that agrees "
+        "best on each image. Both choose figure by figure.",
+    ]
+    yield Text("\n".join(lines), style="dim")
+
+
+def _block(groups: Sequence[Group]) -> Table:
+    table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
+    table.add_column("figure", no_wrap=True)
+    for group in groups:
+        table.add_column(_head(group), justify="right", overflow="fold", min_width=CELL_WIDTH)
+    section = None
+    for k, figure in enumerate(groups[0].figures):
+        if not any(group.estimates.n_images[k] for group in groups):
+            continue
+        if section is not None and SECTIONS.get(figure.name, section) != section:
+            table.add_section()
+        section = SECTIONS.get(figure.name, section or "")
+        table.add_row(
+            _told(figure).removeprefix("masks "), *(_with_interval(group.estimates, k) for group in groups)
+        )
+    table.add_section()
+    for name, of in (("images", None), ("masks", "masks"), ("gold masks", "gold masks")):
+        table.add_row(Text(name, style="dim"), *(_count(group, of) for group in groups))
+    return table
+
+
+def _head(group: Group) -> str:
+    keys = group.keys
+    if "slice" in keys:
+        return f"{keys['slice']}\nrun {keys['run_id']}, gold {keys['gold_run_id']}"
+    if "run_id" in keys:
+        return f"run {keys['run_id']}\ngold {keys['gold_run_id']}"
+    return "\n".join(str(value) if name == "stage" else f"{name} {value}" for name, value in keys.items())
+
+
+def _told(figure: Figure) -> str:
+    return (
+        f"error: {figure.told}"
+        if figure.name == "error_kind" and figure.error_kind != "none"
+        else ("no error" if figure.name == "error_kind" else figure.told)
+    )
+
+
+def _cells(found: Estimates, k: int) -> list[str]:
+    return [
+        number(found.estimate[k]),
+        between(found.bootstrap_low[k], found.bootstrap_high[k]),
+        between(found.design_low[k], found.design_high[k]),
+        f"{found.n_images[k]:,}",
+        f"{found.n_units[k]:,.0f}",
+        "" if np.isnan(found.effective_n[k]) else f"{found.effective_n[k]:,.0f}",
+        "" if np.isnan(found.design_effect[k]) else f"{found.design_effect[k]:.1f}",
+    ]
+
+
+def _with_interval(found: Estimates, k: int) -> str:
+    if np.isnan(found.estimate[k]):
+        return ""
+    low, high = found.bootstrap_low[k], found.bootstrap_high[k]
+    return f"{found.estimate[k]:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+
+
+def _count(group: Group, of: str | None) -> Text:
+    found = group.estimates
+    if of is None:
+        return Text(f"{found.n_images.max():,}", style="dim")
+    counts = [found.n_units[k] for k, figure in enumerate(group.figures) if figure.of == of]
+    return Text(f"{max(counts):,.0f}", style="dim")
+
+
+def number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"
+
+
+def between(low: float, high: float) -> str:
+    return "" if np.isnan(low) else f"[{low:.3f}, {high:.3f}]"
