@@ -107,23 +107,21 @@ def _boxes(counts, offsets, height):
             continue
         x, y = 0, 0  # where the run starts
         x0, x1, y0, y1 = -1, 0, height, 0
-        for k in range(first, stop):
-            end = y + np.int64(counts[k])  # in rows of column x, one past the run's last pixel
-            last_x, last_y = x, end
+        for k in range(first, stop - 1, 2):
+            y += np.int64(counts[k])
+            if y >= height:
+                n_columns = 1 if y < 2 * height else y // height  # mostly 1, and a division is slow
+                x, y = x + n_columns, y - n_columns * height
+            if x0 < 0:
+                x0 = x
+            end = y + np.int64(counts[k + 1])  # in rows of column x, one past the run's last pixel
+            y0, y1 = min(y0, y), max(y1, end)
+            y = end
             if end > height:
-                n_columns = (end - 1) // height
-                last_x, last_y = x + n_columns, end - n_columns * height
-            if (k - first) & 1:
-                if x0 < 0:
-                    x0 = x
-                x1 = last_x + 1
-                if last_x > x:
-                    y0, y1 = 0, height
-                else:
-                    y0, y1 = min(y0, y), max(y1, last_y)
-            x, y = last_x, last_y
-            if y == height:
-                x, y = x + 1, 0
+                n_columns = 1 if end <= 2 * height else (end - 1) // height
+                x, y = x + n_columns, end - n_columns * height
+                y0, y1 = 0, height
+            x1 = x + 1
         result[mask, 0], result[mask, 1] = x0, y0
         result[mask, 2], result[mask, 3] = x1 - x0, y1 - y0
     return result
