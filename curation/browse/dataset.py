@@ -221,4 +221,6 @@ def _field(fo: object, column: Column) -> "fo.Field":
         return fo.FloatField(description=column.about)
     if pa.types.is_string(kind):
         return fo.StringField(description=column.about)
+    if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
+        return fo.ListField(fo.FloatField(), description=column.about)
     raise CurationError(f"column {column.name} is of type {column.type}, which no field of FiftyOne holds")

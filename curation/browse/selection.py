@@ -34,14 +34,20 @@ _GOLD_COLUMNS = (
     Column("gold_iou", "double", "highest IoU with a gold mask of any gold run; 0 where none overlaps"),
     Column("gold_mask_id", "string", "that gold mask"),
     Column("gold_run_id", "int32", "run that imported that gold mask"),
+    Column("gold_boundary_iou", "double", "boundary IoU with it"),
+    Column("error_kind", "string", "what is wrong with the mask against that gold"),
 )
+_NESTING_COLUMNS = ("nesting_depth", "level", "n_children", "n_near_duplicates")
+_APPEARANCE_COLUMNS = ("boundary_contrast", "sharpness_inside", "edge_alignment")
 #: What a mask shows in FiftyOne besides its label, box, pixels, confidence and mask_id.
 ATTRIBUTES: tuple[Column, ...] = (
     *(c for c in TABLES["masks"].columns if c.name in _MASK_COLUMNS),
     *(c for c in TABLES["mask_features"].columns if c.name in _MEASURE_COLUMNS),
+    *(c for c in TABLES["mask_nesting"].columns if c.name in _NESTING_COLUMNS),
+    *(c for c in TABLES["mask_appearance"].columns if c.name in _APPEARANCE_COLUMNS),
     *_GOLD_COLUMNS,
 )
-#: What --where can name besides the columns of `masks`, of `mask_features` and of gold.
+#: What --where can name besides the columns of `masks`, of its measures and of gold.
 _CONTEXT = "images.uri, images.file_name, runs.kind AS run_kind, runs.model, runs.preset"
 
 _BROWSABLE = f"""
@@ -50,7 +56,9 @@ _BROWSABLE = f"""
             mask_id,
             max(gold_iou) AS gold_iou,
             CAST(arg_max(best_gold_mask_id, gold_iou) AS VARCHAR) AS gold_mask_id,
-            arg_max(gold_run_id, gold_iou) AS gold_run_id
+            arg_max(gold_run_id, gold_iou) AS gold_run_id,
+            arg_max_null(gold_boundary_iou, gold_iou) AS gold_boundary_iou,
+            arg_max_null(error_kind, gold_iou) AS error_kind
         FROM gold_matches
         WHERE mask_id IS NOT NULL
         GROUP BY mask_id
@@ -58,10 +66,14 @@ _BROWSABLE = f"""
     SELECT
         masks.* EXCLUDE (rle_counts),
         {", ".join(f"features.{name}" for name in _MEASURE_COLUMNS)},
+        {", ".join(f"nesting.{name}" for name in _NESTING_COLUMNS)},
+        {", ".join(f"appearance.{name}" for name in _APPEARANCE_COLUMNS)},
         {", ".join(f"gold.{c.name}" for c in _GOLD_COLUMNS)},
         {_CONTEXT}
     FROM current_masks AS masks
     LEFT JOIN mask_features AS features USING (run_id, mask_id)
+    LEFT JOIN mask_nesting AS nesting USING (run_id, mask_id)
+    LEFT JOIN mask_appearance AS appearance USING (run_id, mask_id)
     LEFT JOIN gold ON gold.mask_id = masks.mask_id
     LEFT JOIN images ON images.run_id = masks.run_id AND images.image_id = masks.image_id
     LEFT JOIN runs ON runs.run_id = masks.run_id

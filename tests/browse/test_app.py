@@ -97,7 +97,7 @@ def test_the_app_draws_each_mask_where_it_is(page, app_url, tmp_path):
     wait_for(page, lambda picture: not is_drawn(picture).any(), tmp_path / "no_masks.png")
 
 
-def wait_for(page, is_reached, path, patience_s: float = 30) -> np.ndarray:
+def wait_for(page, is_reached, path, patience_s: float = 90) -> np.ndarray:
     """The picture as the App shows it (H, W, 3), once `is_reached`; the screenshot is kept at `path`."""
     deadline = time.monotonic() + patience_s
     while True:
