@@ -1,5 +1,6 @@
 """Reports: one SQL file each in `queries/`, with a header that declares its parameters and columns."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,13 +68,31 @@ class Query:
             raise QueryError(
                 f"report {self.name}: unknown parameter(s) {', '.join(unknown)}; allowed: {allowed}"
             )
-        values = {p.name: self._typed(lake, p, p.value(given)) for p in self.params}
+        values = self._values(lake, given)
         try:
             rows = lake.query(self.sql, values)
         except duckdb.Error as error:
             raise QueryError(f"report {self.name}: {error}") from error
         self._check_columns(lake, values)
         return rows
+
+    def columns_read(self, lake: Lake) -> dict[str, set[str]]:
+        """The columns that the report reads with its defaults, by table, as DuckDB plans it; views are looked through."""
+        values = self._values(lake, {})
+        ((_, plan),) = lake.con.execute(f"EXPLAIN (FORMAT json) {self.sql}", values).fetchall()
+        found: dict[str, set[str]] = {}
+        waiting = json.loads(plan)
+        while waiting:
+            node = waiting.pop()
+            waiting += node["children"]
+            if "Table" in node["extra_info"]:
+                names = node["extra_info"].get("Projections", [])
+                names = [names] if isinstance(names, str) else names
+                found.setdefault(node["extra_info"]["Table"], set()).update(names)
+        return found
+
+    def _values(self, lake: Lake, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {p.name: self._typed(lake, p, p.value(given)) for p in self.params}
 
     def _typed(self, lake: Lake, parameter: Parameter, value: Any) -> Any:
         try:

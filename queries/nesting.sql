@@ -85,7 +85,7 @@ SELECT
     figures.at_depth.low AS mask_share_low,
     figures.at_depth.high AS mask_share_high,
     figures.of_below.mean AS children_per_mask,
-    clamp(figures.of_below.low, 0, figures.below.mean) AS children_per_mask_low,
+    clamp(figures.of_below.low, 0, figures.of_below.mean) AS children_per_mask_low,
     figures.of_below.high AS children_per_mask_high,
     figures.at_depth.n_images,
     figures.at_depth.n_units AS n_masks,
