@@ -25,7 +25,7 @@ from curation.generation.work import candidate_columns, mask_columns
 from curation.lake import Lake
 from curation.masks import Runs, iou
 from curation.measures import stored
-from curation.measures.gold import NO_PARTNER, one_to_one
+from curation.measures.partners import NO_PARTNER, one_to_one
 from curation.measures.work import gold_runs
 from curation.schemas import TABLES
 from curation.shards import Done, Result, Shard, Summary
@@ -198,7 +198,7 @@ class Retuning:
             return {}
         images = stored.gold_images(lake, self.gold_run_id, self.run.run_id, first, stop)
         return {
-            image.image_id: masks.runs
+            image.image_id: masks.without_crowds().runs  # what matching does; it also tells of invalid gold
             for image, masks, _ in stored.masks(lake, stored.GOLD_MASKS_SQL, images)
         }
 
