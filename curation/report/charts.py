@@ -23,6 +23,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "third": ("#009e73", "#2fc798"),
     "fourth": ("#a9528a", "#d98cbc"),
     "fifth": ("#b58900", "#e0b53a"),
+    "bar": ("#7db8dd", "#2c7fb0"),
     "pale": ("#cfe3f1", "#1d3f55"),
 }
 #: Colours of several series, in this order.

@@ -45,6 +45,16 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Style:
+    """How a mask is drawn: translucent, with an outline lighter by a share of the way to white."""
+
+    colour: RGB
+    fill: float = FILL_OPACITY
+    edge_px: int = 1
+    edge_lightness: float = 0.4
+
+
+@dataclass(frozen=True)
 class Sheet:
     """What was drawn. `unreadable` says which pictures could not be read, and why."""
 
@@ -89,7 +99,7 @@ def overlay(pixels: np.ndarray, runs: masks.Runs, size: tuple[int, int]) -> np.n
     """
     canvas = blank_canvas(pixels, size)
     for place, i in enumerate(np.argsort(-masks.areas(runs), kind="stable")):
-        draw_mask(canvas, runs[int(i)], mask_colour(place))
+        draw_mask(canvas, runs[int(i)], Style(mask_colour(place)))
     return finished(canvas)
 
 
@@ -99,17 +109,16 @@ def blank_canvas(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(resized, dtype=np.float32)
 
 
-def draw_mask(
-    canvas: np.ndarray, one: masks.Runs, colour: RGB, fill: float = FILL_OPACITY, edge_px: int = 1
-) -> None:
-    """Draw one mask, scaled to the canvas, with an outline of `edge_px`. An empty mask draws nothing."""
+def draw_mask(canvas: np.ndarray, one: masks.Runs, style: Style) -> None:
+    """Draw one mask, scaled to the canvas. An empty mask draws nothing."""
     found = _scaled(one, (canvas.shape[1], canvas.shape[0]))
     if found is None:
         return
     cover, window = found
-    shade = np.array(colour, dtype=np.float32)
-    _blend(canvas[window], shade, cover * fill)
-    _blend(canvas[window], shade * 0.6 + 255 * 0.4, _edge(cover, edge_px) * EDGE_OPACITY)
+    colour = np.array(style.colour, dtype=np.float32)
+    edge = colour + (255 - colour) * style.edge_lightness
+    _blend(canvas[window], colour, cover * style.fill)
+    _blend(canvas[window], edge, _edge(cover, style.edge_px) * EDGE_OPACITY)
 
 
 def finished(canvas: np.ndarray) -> np.ndarray:

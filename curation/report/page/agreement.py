@@ -1,17 +1,10 @@
 """Sections on gold: what it is, how well masks agree with it, what is wrong with them, whether the model knows."""
 
 from curation.report import figures
-from curation.report.page.blocks import Block, Figure, Number, Numbers, Table, Words
+from curation.report.page.blocks import Beside, Block, Figure, Number, Numbers, Table, Words
 from curation.report.page.facts import Facts
 from curation.report.page.summary import agreement_at
-from curation.report.page.words import (
-    basis,
-    counted,
-    number,
-    plain,
-    share,
-    stage,
-)
+from curation.report.page.words import basis, counted, dot, number, plain, stage, told
 
 
 def design(facts: Facts) -> list[Block]:
@@ -31,7 +24,7 @@ def design(facts: Facts) -> list[Block]:
         ],
         ["Intervals", "two-sided, 95 %; they speak of the choice of images, not of errors in the gold"],
     ]
-    return [Table("What was measured", ("", ""), rows)]
+    return [Table("", ("", ""), rows)]
 
 
 def _gold_rows(facts: Facts) -> list[list[str]]:
@@ -58,7 +51,6 @@ def agreement(facts: Facts) -> list[Block]:
     if not rows:
         return []
     over = [row for row in rows if row["figure"] == "best_iou_over"]
-    pairs = [row for row in rows if row["figure"] in ("precision", "recall")]
     mean = agreement_at(facts, "mean_best_iou", None)
     return [
         _over_figure(over),
@@ -67,56 +59,41 @@ def agreement(facts: Facts) -> list[Block]:
             "SAM's figures stand beside it as they were reported: without interval, and against gold that was "
             "corrected from the masks themselves."
         ),
-        _pairs_figure(pairs),
+        _pairs_figure(rows, "precision", "masks that are in gold"),
+        _pairs_figure(rows, "recall", "gold that has a mask"),
         *_other_gold(facts),
     ]
 
 
 def _over_figure(rows: list[dict]) -> Figure:
-    told = [
-        {
-            "label": f"over {row['iou_threshold']:.2f} IoU",
-            "value": row["estimate"],
-            "low": row["low"],
-            "high": row["high"],
-            "text": share(row["estimate"], row["low"], row["high"]),
-            "reference": row["sam_estimate"],
-            "reference_text": f"SAM {100 * row['sam_estimate']:.0f} %" if row["sam_estimate"] else "",
-        }
-        for row in rows
-    ]
+    dots = []
+    for row in rows:
+        sam = row["sam_estimate"]
+        reference = {"reference": sam, "reference_text": f"SAM {100 * sam:.0f} %" if sam else ""}
+        label = f"over {row['iou_threshold']:.2f} IoU"
+        dots.append({**dot(label, row["estimate"], row["low"], row["high"]), **reference})
     return Figure(
         "gold_agreement",
         "Masks whose best IoU with gold is above a threshold",
-        alt=_alt("Share of masks", told),
+        alt=told("Share of masks", dots),
         note=f"Share of masks with 95 % interval; diamonds: SAM, section 5. {basis(rows[0])}; {rows[0]['design']}.",
-        draw=lambda width: figures.intervals(told, width, "share of masks"),
+        draw=lambda width: figures.intervals(dots, width, "share of masks"),
         is_wide=True,
     )
 
 
-def _pairs_figure(rows: list[dict]) -> Figure:
-    told = [
-        {
-            "label": f"{row['figure']} at {row['iou_threshold']:.2f}",
-            "value": row["estimate"],
-            "low": row["low"],
-            "high": row["high"],
-            "text": share(row["estimate"], row["low"], row["high"]),
-            "series": row["figure"],
-        }
-        for row in rows
+def _pairs_figure(rows: list[dict], figure: str, what: str) -> Figure:
+    ours = [row for row in rows if row["figure"] == figure]
+    dots = [
+        dot(f"at {row['iou_threshold']:.2f} IoU", row["estimate"], row["low"], row["high"]) for row in ours
     ]
-    n_gold = next((row["n_masks"] for row in rows if row["figure"] == "recall"), 0)
-    n_masks = next((row["n_masks"] for row in rows if row["figure"] == "precision"), 0)
     return Figure(
-        "precision_recall",
-        "Precision and recall of one-to-one pairs",
-        alt=_alt("Precision and recall", told),
-        note=f"Precision: share of {counted(n_masks, 'mask')} that found a partner in gold; recall: share of "
-        f"{counted(n_gold, 'gold mask')} that found one. {rows[0]['design']}.",
-        draw=lambda width: figures.intervals(told, width, "share"),
-        is_wide=True,
+        figure,
+        f"{figure.capitalize()}: {what}",
+        alt=told(figure.capitalize(), dots),
+        note=f"One-to-one pairs, 95 % intervals. {basis(ours[0], 'gold mask' if figure == 'recall' else 'mask')}; "
+        f"{ours[0]['design']}.",
+        draw=lambda width: figures.intervals(dots, width, "share"),
     )
 
 
@@ -129,25 +106,15 @@ def _other_gold(facts: Facts) -> list[Block]:
     ]
     if len(rows) < 2:
         return []
-    told = [
-        {
-            "label": f"gold run {row['gold_run_id']}",
-            "value": row["estimate"],
-            "low": row["low"],
-            "high": row["high"],
-            "text": share(row["estimate"], row["low"], row["high"]),
-        }
-        for row in rows
-    ]
+    dots = [dot(f"gold run {row['gold_run_id']}", row["estimate"], row["low"], row["high"]) for row in rows]
+    behind = "; ".join(f"gold run {row['gold_run_id']}: {basis(row)}, {row['design']}" for row in rows)
     return [
         Figure(
             "other_gold",
             "The same masks against each gold",
-            alt=_alt("Share of masks over 0.75 IoU", told),
-            note="Share of masks over 0.75 IoU with 95 % interval, image as cluster. "
-            + "; ".join(f"gold run {row['gold_run_id']}: {basis(row)}" for row in rows)
-            + ".",
-            draw=lambda width: figures.intervals(told, width, "share of masks"),
+            alt=told("Share of masks over 0.75 IoU", dots),
+            note=f"Share of masks over 0.75 IoU with 95 % interval. {behind}.",
+            draw=lambda width: figures.intervals(dots, width, "share of masks"),
             is_wide=True,
         )
     ]
@@ -157,7 +124,7 @@ def calibration(facts: Facts) -> list[Block]:
     rows = facts.rows("calibration")
     if not rows:
         return []
-    told = [
+    points = [
         {
             "x": row["mean_predicted_iou"],
             "y": row["mean_gold_iou"],
@@ -170,23 +137,6 @@ def calibration(facts: Facts) -> list[Block]:
     first = rows[0]
     ece = number(first["ece"], first["ece_low"], first["ece_high"])
     n_masks = sum(row["n_masks"] for row in rows)
-    table = Table(
-        "The bins",
-        ("predicted IoU", "mean predicted", "mean IoU with gold", "gap", "masks", "images"),
-        [
-            [
-                f"{row['bin_from']:.2f}–{row['bin_to']:.2f}",
-                plain(row["mean_predicted_iou"]),
-                number(row["mean_gold_iou"], row["mean_gold_iou_low"], row["mean_gold_iou_high"]),
-                f"{row['mean_gap']:+.2f}",
-                plain(row["n_masks"]),
-                plain(row["n_images"]),
-            ]
-            for row in rows
-        ],
-        right=frozenset(range(1, 6)),
-        is_folded=True,
-    )
     return [
         Figure(
             "calibration",
@@ -194,29 +144,48 @@ def calibration(facts: Facts) -> list[Block]:
             alt=f"Calibration: expected calibration error {ece}. "
             + "; ".join(
                 f"predicted {plain(row['x'])}, true {number(row['y'], row['low'], row['high'])}"
-                for row in told
+                for row in points
             ),
             note=f"A dot a bin of 0.05 with 95 % interval, larger with more masks; on the dashed line the model is "
             f"right. {counted(n_masks, 'mask')}; {first['design']}.",
-            draw=lambda width: figures.calibration(told, width),
+            draw=lambda width: figures.calibration(points, width),
         ),
-        Numbers(
+        Beside(
             [
-                Number(
-                    "expected calibration error",
-                    plain(first["ece"]),
-                    f"95 % interval {plain(first['ece_low'])}–{plain(first['ece_high'])}"
-                    if first["ece_low"] is not None
-                    else "no interval: one image",
-                )
+                Numbers([_ece(rows[0])]),
+                Words(
+                    f"{_leaning(rows)} Thresholds on the predicted IoU mean what they say only as far as the dots lie "
+                    "on the line."
+                ),
+                _bins(rows),
             ]
         ),
-        Words(
-            f"{_leaning(rows)} Thresholds on the predicted IoU mean what they say only as far as the dots lie on "
-            "the line."
-        ),
-        table,
     ]
+
+
+def _bins(rows: list[dict]) -> Table:
+    cells = [
+        [
+            f"{row['bin_from']:.2f}–{row['bin_to']:.2f}",
+            plain(row["mean_predicted_iou"]),
+            number(row["mean_gold_iou"], row["mean_gold_iou_low"], row["mean_gold_iou_high"]),
+            number(row["mean_gap"], row["mean_gap_low"], row["mean_gap_high"]),
+            plain(row["n_masks"]),
+            plain(row["n_images"]),
+        ]
+        for row in rows
+    ]
+    titles = ("predicted IoU", "mean predicted", "mean IoU with gold", "gap", "masks", "images")
+    return Table("The bins", titles, cells, right=frozenset(range(1, 6)), is_folded=True)
+
+
+def _ece(row: dict) -> Number:
+    note = "no interval: one image"
+    if row["ece_low"] is not None:
+        note = f"95 % interval {plain(row['ece_low'])}–{plain(row['ece_high'])}; 0 is best"
+    if row["ece_by_chance"] is not None:
+        note += f", and {plain(row['ece_by_chance'])} would come by chance alone from so few masks"
+    return Number("expected calibration error", plain(row["ece"]), note)
 
 
 def _leaning(rows: list[dict]) -> str:
@@ -226,7 +195,3 @@ def _leaning(rows: list[dict]) -> str:
         f"Beyond their intervals, the model rates its masks higher than gold does in {above} of {len(rows)} bins, "
         f"lower in {below}."
     )
-
-
-def _alt(what: str, told: list[dict]) -> str:
-    return f"{what}: " + "; ".join(f"{row['label']} {row['text']}" for row in told)

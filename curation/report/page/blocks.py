@@ -1,7 +1,7 @@
 """What a section is made of. Blocks hold finished words; the template `page.html` turns each kind into HTML."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -87,9 +87,6 @@ class Commands:
     lines: Sequence[str]
 
 
-Block = Words | Numbers | Table | Figure | Pictures | Commands
-
-
 @dataclass(frozen=True)
 class Source:
     """What a method is from. `url` is the only kind of link that the page has."""
@@ -101,4 +98,15 @@ class Source:
 @dataclass(frozen=True)
 class Sources:
     kind: ClassVar[str] = "sources"
-    sources: Sequence[Source] = field(default_factory=tuple)
+    sources: Sequence[Source]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Blocks below each other in one column, beside a figure that is not wide."""
+
+    kind: ClassVar[str] = "beside"
+    blocks: "Sequence[Block]"
+
+
+Block = Words | Numbers | Table | Figure | Pictures | Commands | Sources | Beside

@@ -3,7 +3,7 @@
 from curation.report import figures
 from curation.report.page.blocks import Block, Figure, Table, Words
 from curation.report.page.facts import Facts
-from curation.report.page.words import counted, number, plain, seconds, share, stage
+from curation.report.page.words import counted, dot, number, plain, seconds, share, stage, told
 
 #: Figure of `stage_evolution` -> title, and whether it is a share.
 COURSES = {
@@ -29,25 +29,21 @@ def evolution(facts: Facts) -> list[Block]:
 
 def _course(rows: list[dict], name: str) -> Figure:
     title, is_share = COURSES[name]
-    told = [
-        {
-            "label": f"{_short(row['stage'])} {row['cycle']}",
-            "value": row[name],
-            "low": row[f"{name}_low"],
-            "high": row[f"{name}_high"],
-        }
+    said = share if is_share else number
+    dots = [
+        dot(
+            f"{_short(row['stage'])} {row['cycle']}", row[name], row[f"{name}_low"], row[f"{name}_high"], said
+        )
         for row in rows
         if row[name] is not None
     ]
-    said = share if is_share else number
     n_images = ", ".join(f"{row['n_images']:,}" for row in rows)
     return Figure(
         f"evolution_{name}",
         title,
-        alt=f"{title}: "
-        + "; ".join(f"{row['label']} {said(row['value'], row['low'], row['high'])}" for row in told),
+        alt=told(title, dots),
         note=f"By stage and cycle, with 95 % interval. Images: {n_images}; {rows[0]['design']}.",
-        draw=lambda width: figures.course(told, width, "", ".0%" if is_share else "~g"),
+        draw=lambda width: figures.course(dots, width, ".0%" if is_share else "~g"),
     )
 
 
@@ -131,7 +127,9 @@ def throughput(facts: Facts) -> list[Block]:
             seconds(row["wall_s"]),
             _rate(row["images_per_hour"]),
             _rate(row["masks_per_hour"]),
-            _per_image(row),
+            number(
+                row["working_s_per_image"], row["working_s_per_image_low"], row["working_s_per_image_high"]
+            ),
             row["device"] or "–",
         ]
         for row in rows
@@ -153,12 +151,3 @@ def throughput(facts: Facts) -> list[Block]:
 
 def _rate(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
-
-
-def _per_image(row: dict) -> str:
-    value = row["working_s_per_image"]
-    if value is None:
-        return "–"
-    if row["working_s_per_image_low"] is None:
-        return f"{value:.3g}"
-    return f"{value:.3g} ({row['working_s_per_image_low']:.3g}–{row['working_s_per_image_high']:.3g})"

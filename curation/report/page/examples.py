@@ -1,6 +1,7 @@
 """The worst masks as pictures: the mask, and the gold it agrees with most, on a piece of their image."""
 
 import io
+import math
 import shlex
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from curation import masks
 from curation.lake import Lake
-from curation.report.contact_sheet import RGB, blank_canvas, draw_mask, finished, read_pixels
+from curation.report.contact_sheet import Style, blank_canvas, draw_mask, finished, read_pixels
 from curation.report.page.blocks import Block, Commands, Picture, Pictures, Words
 from curation.report.page.facts import Facts
 from curation.report.page.words import counted, plain
@@ -19,11 +20,18 @@ MOST_OF_IMAGE = 2
 #: A picture of the page, in px; shown at about half of that.
 PICTURE_PX = (480, 360)
 JPEG_QUALITY = 78
-#: The piece shown is so many times as wide as mask and gold together, and at least this share of the image.
-SURROUNDINGS, LEAST_SHARE = 1.5, 0.22
-#: The page's own two data colours, in the light that stands out on photographs.
-MASK_RGB: RGB = (236, 98, 10)
-GOLD_RGB: RGB = (0, 150, 235)
+#: The piece shown is so many times as wide as what it shows, and at least this share of the image.
+SURROUNDINGS, LEAST_SHARE = 1.8, 0.15
+#: Gold with a box of more than so many times the mask's would make the mask a dot: the piece then follows the mask.
+MUCH_LARGER = 9
+#: Magenta and yellow stand apart on photographs, also for people who see red and green alike; yellow has a dark lining.
+MASK_STYLES = (Style((225, 0, 130), fill=0.42, edge_px=2, edge_lightness=0.1),)
+GOLD_STYLES = (
+    Style((0, 0, 0), fill=0.0, edge_px=5, edge_lightness=0.0),
+    Style((255, 214, 0), fill=0.0, edge_px=3, edge_lightness=0.0),
+)
+#: Outlines are drawn beyond the piece's edges too, and cut off with them: where a mask goes on there is no outline.
+BLEED_PX = 6
 
 
 def worst(facts: Facts) -> list[Block]:
@@ -38,8 +46,8 @@ def worst(facts: Facts) -> list[Block]:
     here = f"--workspace {shlex.quote(subject.root)}"
     return [
         Words(
-            f"The {counted(len(chosen), 'mask')} that agree least with gold, at most {MOST_OF_IMAGE} of an image. Orange, "
-            "filled: the mask. Blue, outline: the gold mask that it agrees with most; none where no gold overlaps it."
+            f"The {counted(len(chosen), 'mask')} that agree least with gold, at most {MOST_OF_IMAGE} of an image. Magenta, "
+            "filled: the mask. Yellow, outline: the gold mask that it agrees with most; none where no gold overlaps it."
         ),
         *([Words(f"{counted(len(lost), 'picture')} could not be read:", lost)] if lost else []),
         Pictures(pictures),
@@ -117,22 +125,35 @@ def _runs(stored: dict, name: str) -> masks.Runs:
 
 
 def _drawn(pixels: np.ndarray, mask: masks.Runs, gold: masks.Runs) -> np.ndarray:
-    """The piece of the picture around both, at PICTURE_PX, mask filled, gold as an outline."""
-    x, y, w, h = _window(np.concatenate([masks.boxes(mask), masks.boxes(gold)]), mask.width, mask.height)
+    """The piece of the picture around both, at PICTURE_PX, gold as an outline, mask filled."""
+    window = _window(_shown_box(mask, gold), mask.width, mask.height)
+    x, y, w, h = window
     scale = min(PICTURE_PX[0] / w, PICTURE_PX[1] / h)
-    canvas = blank_canvas(pixels[y : y + h, x : x + w], (max(1, round(w * scale)), max(1, round(h * scale))))
-    for runs, rgb, fill in ((mask, MASK_RGB, 0.38), (gold, GOLD_RGB, 0.0)):
+    bleed = math.ceil(BLEED_PX / scale)
+    margins = ((bleed, bleed), (bleed, bleed), (0, 0))
+    padded = np.pad(pixels[y : y + h, x : x + w], margins, mode="edge")
+    canvas = blank_canvas(padded, (round((w + 2 * bleed) * scale), round((h + 2 * bleed) * scale)))
+    for runs, styles in ((gold, GOLD_STYLES), (mask, MASK_STYLES)):
         if len(runs):
-            piece = masks.encode(masks.decode(runs, crop_xywh=(x, y, w, h)))
-            draw_mask(canvas, piece, rgb, fill, edge_px=3)
-    return finished(canvas)
+            piece = np.pad(masks.decode(runs, crop_xywh=window)[0], bleed, mode="edge")
+            for style in styles:
+                draw_mask(canvas, masks.encode(piece[None]), style)
+    cut = round(bleed * scale)
+    return finished(canvas)[cut:-cut, cut:-cut]
 
 
-def _window(boxes: np.ndarray, width_px: int, height_px: int) -> tuple[int, int, int, int]:
-    """x, y, width, height of the piece: the boxes with what surrounds them, in the picture's proportions if it can be."""
+def _shown_box(mask: masks.Runs, gold: masks.Runs) -> np.ndarray:
+    """left, top, right, bottom of the mask, and of its gold too where that is not much larger."""
+    boxes = np.concatenate([masks.boxes(mask), masks.boxes(gold)]).astype(float)
+    areas = boxes[:, 2] * boxes[:, 3]
+    boxes = boxes[areas <= MUCH_LARGER * max(areas[0], 1)]
+    return np.concatenate([boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)])
+
+
+def _window(box: np.ndarray, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+    """x, y, width, height of the piece: the box and what surrounds it, in the picture's proportions if it can be."""
     aspect = PICTURE_PX[0] / PICTURE_PX[1]
-    left, top = boxes[:, 0].min(), boxes[:, 1].min()
-    right, bottom = (boxes[:, 0] + boxes[:, 2]).max(), (boxes[:, 1] + boxes[:, 3]).max()
+    left, top, right, bottom = box
     w = max((right - left) * SURROUNDINGS, (bottom - top) * SURROUNDINGS * aspect, LEAST_SHARE * width_px, 32)
     h = min(w / aspect, height_px)
     w = min(w, width_px)

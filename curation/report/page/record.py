@@ -80,7 +80,7 @@ def _named(name: str) -> str:
     return (
         {"n_images": "images planned", "is_anchored": "anchored"}.get(name, name)
         .replace("_", " ")
-        .replace(" sha256", " SHA-256")
+        .replace(" sha256", " SHA‑256")
     )
 
 

@@ -3,7 +3,7 @@
 from curation.report import figures
 from curation.report.page.blocks import Block, Figure, Words
 from curation.report.page.facts import Facts
-from curation.report.page.words import basis, counted, number, percent, share
+from curation.report.page.words import Said, basis, counted, dot, number, percent, share, told
 
 #: Filter of the ledger -> what people call it.
 FATES = {
@@ -23,9 +23,9 @@ OVERLAPS = {
     "inside": "lie inside another ({:.0%})",
 }
 COVERAGE = {
-    "mean_covered_share": "of the image is under masks, on average",
-    "large_region_image_share": "of images have a large bare region",
-    "no_mask_image_share": "of images have no mask",
+    "mean_covered_share": "area under masks",
+    "large_region_image_share": "images with a large bare region",
+    "no_mask_image_share": "images without masks",
 }
 
 
@@ -34,57 +34,60 @@ def funnel(facts: Facts) -> list[Block]:
     rows = facts.rows("filter_funnel")
     if not rows:
         return []
-    n_all = rows[0]["n_all_candidates"]
-    told = [{"label": "candidates", "before": n_all, "remaining": n_all, "text": f"{n_all:,}"}]
-    for row in rows:
-        if row["fate"] == "kept" or not row["n_candidates"]:
-            continue
-        lost = share(row["candidate_share"], row["candidate_share_low"], row["candidate_share_high"])
-        told.append(
-            {
-                "label": _fate(row),
-                "before": row["n_remaining"] + row["n_candidates"],
-                "remaining": row["n_remaining"],
-                "text": f"− {lost}",
-            }
-        )
-    idle = [_fate(row) for row in rows if row["fate"] != "kept" and not row["n_candidates"]]
-    kept = next((row for row in rows if row["fate"] == "kept"), None)
-    words = []
-    if kept:
-        told.append(
-            {
-                "label": "kept",
-                "before": kept["n_candidates"],
-                "remaining": kept["n_candidates"],
-                "text": f"{kept['n_candidates']:,}",
-            }
-        )
-        kept_share = share(kept["candidate_share"], kept["candidate_share_low"], kept["candidate_share_high"])
-        words = [
-            Words(
-                f"Of {counted(n_all, 'candidate')} that the model made, {kept['n_candidates']:,} became masks: {kept_share}."
-                + (f" Filters that dropped none: {', '.join(idle)}." if idle else "")
-            )
-        ]
+    filters = [row for row in rows if row["fate"] != "kept"]
+    steps = _steps(filters)
+    idle = [_fate(row) for row in filters if not row["n_candidates"]]
+    first = rows[0]
+    made = f"Of {counted(first['n_all_candidates'], 'candidate')} that the model made"
+    kept = [row for row in rows if row["fate"] == "kept"]
+    words = [
+        f"{made}, {row['n_candidates']:,} became masks: {_share(row, 'candidate_share')}." for row in kept
+    ]
+    if idle:
+        words.append(f"Filters that dropped none: {', '.join(idle)}.")
     return [
-        *words,
+        Words(" ".join(words)),
         Figure(
             "funnel",
             "What each filter left",
-            alt="Funnel of candidates: " + "; ".join(f"{row['label']} {row['text']}" for row in told),
+            alt="Funnel of candidates: " + "; ".join(f"{row['label']} {row['text']}" for row in steps) + ".",
             note=f"Candidates left after each filter, in the order of the filters; pale: what it dropped, as a share "
-            f"of all candidates with 95 % interval. {counted(n_all, 'candidate')} of "
-            f"{counted(rows[0]['n_images'], 'image')}; {rows[0]['design']}.",
-            draw=lambda width: figures.funnel(told, width),
+            f"of all candidates with 95 % interval. {counted(first['n_all_candidates'], 'candidate')} of "
+            f"{counted(first['n_images'], 'image')}; {first['design']}.",
+            draw=lambda width: figures.funnel(steps, width),
             is_wide=True,
         ),
     ]
 
 
+def _steps(filters: list[dict]) -> list[dict]:
+    """Bars of the funnel: all candidates, each filter that dropped some, the masks that are left."""
+    n_all, n_kept = filters[0]["n_all_candidates"], filters[-1]["n_remaining"]
+    steps = [{"label": "candidates", "before": n_all, "remaining": n_all, "text": f"{n_all:,}"}]
+    steps += [
+        {
+            "label": _fate(row),
+            "before": row["n_remaining"] + row["n_candidates"],
+            "remaining": row["n_remaining"],
+            "text": f"− {_share(row, 'candidate_share')}",
+        }
+        for row in filters
+        if row["n_candidates"]
+    ]
+    return [*steps, {"label": "masks", "before": n_kept, "remaining": n_kept, "text": f"{n_kept:,}"}]
+
+
 def _fate(row: dict) -> str:
     name = FATES.get(row["fate"], row["fate"].replace("_", " "))
     return f"{name} ({row['duplicate_pass']})" if row["duplicate_pass"] else name
+
+
+def _share(row: dict, name: str) -> str:
+    return share(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
+
+def _dot(label: str, row: dict, name: str, said: Said = share) -> dict:
+    return dot(label, row[name], row[f"{name}_low"], row[f"{name}_high"], said)
 
 
 def distributions(facts: Facts) -> list[Block]:
@@ -96,13 +99,11 @@ def _relative_size(facts: Facts) -> list[Block]:
     rows = facts.rows("mask_relative_size")
     if not rows:
         return []
-    told = [
+    bars = [
         {
             "start": row["relative_size_from"],
             "stop": row["relative_size_to"],
-            "value": row["mask_share"],
-            "low": row["mask_share_low"],
-            "high": row["mask_share_high"],
+            **_dot("", row, "mask_share"),
         }
         for row in rows
     ]
@@ -117,7 +118,7 @@ def _relative_size(facts: Facts) -> list[Block]:
             f"{share(most['mask_share'], most['mask_share_low'], most['mask_share_high'])}.",
             note=f"Square root of mask area over image area, as in SAM, section 5; lines: 95 % intervals. "
             f"{counted(rows[0]['n_masks'], 'mask')} of {counted(rows[0]['n_images'], 'image')}; {rows[0]['design']}.",
-            draw=lambda width: figures.histogram(told, width, "relative size", "share of masks"),
+            draw=lambda width: figures.histogram(bars, width, "relative size", "share of masks"),
         )
     ]
 
@@ -126,15 +127,7 @@ def _masks_per_image(facts: Facts) -> list[Block]:
     rows = facts.rows("masks_per_image")
     if not rows:
         return []
-    told = [
-        {
-            "label": _band(row["masks_from"], row["masks_to"]),
-            "value": row["image_share"],
-            "low": row["image_share_low"],
-            "high": row["image_share_high"],
-        }
-        for row in rows
-    ]
+    bars = [_dot(_band(row["masks_from"], row["masks_to"]), row, "image_share") for row in rows]
     first = rows[0]
     mean = number(first["masks_per_image"], first["masks_per_image_low"], first["masks_per_image_high"])
     return [
@@ -142,10 +135,10 @@ def _masks_per_image(facts: Facts) -> list[Block]:
             "masks_per_image",
             "Masks per image",
             alt="Share of images by their number of masks: "
-            + "; ".join(f"{row['label']} masks {percent(row['value'])}" for row in told),
+            + "; ".join(f"{row['label']} masks {percent(row['value'])}" for row in bars),
             note=f"Share of images by how many masks they have; lines: 95 % intervals. Mean {mean}; SA-1B has about "
             f"100. {counted(first['n_images'], 'image')}; {first['design']}.",
-            draw=lambda width: figures.columns(told, width, "masks on the image", "share of images"),
+            draw=lambda width: figures.columns(bars, width, "masks on the image", "share of images"),
         )
     ]
 
@@ -160,13 +153,11 @@ def _concavity(facts: Facts) -> list[Block]:
     rows = facts.rows("concavity")
     if not rows:
         return []
-    told = [
-        {
-            "label": f"{row['relative_size_from']:g}–{row['relative_size_to']:g}",
-            "value": row["mean_concavity"],
-            "low": row["mean_concavity_low"],
-            "high": row["mean_concavity_high"],
-            "text": f"{row['n_masks']:,} masks",
+    dots = [
+        _dot(f"{row['relative_size_from']:g}–{row['relative_size_to']:g}", row, "mean_concavity", number)
+        | {
+            "text": f"{number(row['mean_concavity'], row['mean_concavity_low'], row['mean_concavity_high'])} · "
+            f"{counted(row['n_masks'], 'mask')}"
         }
         for row in rows
     ]
@@ -174,17 +165,15 @@ def _concavity(facts: Facts) -> list[Block]:
     mean = number(
         first["adjusted_concavity"], first["adjusted_concavity_low"], first["adjusted_concavity_high"]
     )
-    end = max([0.3, *(row["high"] or row["value"] for row in told)])
+    end = max([0.3, *(row["high"] or row["value"] for row in dots)])
     return [
         Figure(
             "concavity",
             "Concavity by relative size",
-            alt="Mean concavity by relative size: "
-            + "; ".join(f"{row['label']} {number(row['value'], row['low'], row['high'])}" for row in told),
-            note=f"1 − mask area / area of its convex hull: 0 is convex. Mean with 95 % interval in bands of relative "
-            f"size, as in SAM, section 5; mean over the sizes {mean}. {counted(sum(row['n_masks'] for row in rows), 'mask')}; "
-            f"{first['design']}.",
-            draw=lambda width: figures.intervals(told, width, "mean concavity", (0, min(1, end)), ".1f"),
+            alt=told("Mean concavity by relative size", dots),
+            note="1 − mask area / area of its convex hull: 0 is convex. Mean with 95 % interval in bands of relative "
+            f"size, as in SAM, section 5; mean over the sizes {mean}. {first['design'].capitalize()}.",
+            draw=lambda width: figures.intervals(dots, width, "mean concavity", (0, min(1, end)), ".1f"),
         )
     ]
 
@@ -193,7 +182,7 @@ def _heat_map(facts: Facts) -> list[Block]:
     rows = facts.rows("mask_center_heatmap")
     if not rows:
         return []
-    told = [
+    cells = [
         {"column": row["column_number"], "row": row["row_number"], "value": row["density"]} for row in rows
     ]
     most = max(rows, key=lambda row: row["density"])
@@ -204,21 +193,25 @@ def _heat_map(facts: Facts) -> list[Block]:
             alt=f"Heat map of mask centres. The densest cell, row {most['row_number'] + 1} and column "
             f"{most['column_number'] + 1} from the upper left, is {most['density']:.1f} times as dense as an even spread.",
             note=f"Centres of masks on the image: times as dense as an even spread. Densest cell "
-            f"{share(most['mask_share'], most['mask_share_low'], most['mask_share_high'])} of the masks. "
+            f"{_share(most, 'mask_share')} of the masks. "
             f"{basis(most)}; {most['design']}.",
-            draw=lambda width: figures.heat_map(told, width, "times an even spread"),
+            draw=lambda width: figures.heat_map(cells, width, "times an even spread"),
         )
     ]
 
 
 def _borders(facts: Facts) -> list[Block]:
-    row = next((row for row in facts.rows("border_masks") if row["touches"] == "any border"), None)
-    if row is None:
+    rows = [row for row in facts.rows("border_masks") if "borders" not in row["touches"]]
+    if not rows:
         return []
+    dots = [_dot(row["touches"], row, "mask_share") for row in rows]
     return [
-        Words(
-            f"{share(row['mask_share'], row['mask_share_low'], row['mask_share_high'])} of the masks touch the border of "
-            f"their image, where objects are cut off ({basis(row)})."
+        _interval_figure(
+            "borders",
+            "Masks at the border",
+            dots,
+            rows[0],
+            "Share of masks that touch the border of their image, where objects are cut off.",
         )
     ]
 
@@ -227,12 +220,16 @@ def _nesting(facts: Facts) -> list[Block]:
     rows = facts.rows("nesting")
     if not rows:
         return []
-    levels = ", ".join(
-        f"{share(row['mask_share'], row['mask_share_low'], row['mask_share_high'])} at depth {row['nesting_depth']} "
-        f"({row['level']})"
-        for row in rows[:3]
-    )
-    return [Words(f"By nesting, of {counted(rows[0]['n_masks'], 'mask')}: {levels}.")]
+    dots = [_dot(f"{row['level']} (depth {row['nesting_depth']})", row, "mask_share") for row in rows[:5]]
+    return [
+        _interval_figure(
+            "nesting",
+            "Wholes and parts",
+            dots,
+            rows[0],
+            "Share of masks by how many masks of their image contain them.",
+        )
+    ]
 
 
 def coverage(facts: Facts) -> list[Block]:
@@ -244,83 +241,61 @@ def _covered(facts: Facts) -> list[Block]:
     rows = [row for row in facts.rows("coverage") if row["figure"] in COVERAGE]
     if not rows:
         return []
-    told = [
-        {
-            "label": COVERAGE[row["figure"]]
-            .replace("of the image is ", "image ")
-            .replace(", on average", ""),
-            "value": row["estimate"],
-            "low": row["low"],
-            "high": row["high"],
-            "text": share(row["estimate"], row["low"], row["high"]),
-        }
-        for row in rows
-    ]
-    return [
-        Figure(
-            "coverage",
-            "Coverage",
-            alt="Coverage: " + "; ".join(f"{row['text']} {row['label']}" for row in told),
-            note=". ".join(row["meaning"].capitalize() for row in rows)
-            + f". 95 % intervals. {counted(rows[0]['n_images'], 'image')}; {rows[0]['design']}.",
-            draw=lambda width: figures.intervals(told, width, "share"),
-            is_wide=True,
-        )
-    ]
+    dots = [dot(COVERAGE[row["figure"]], row["estimate"], row["low"], row["high"]) for row in rows]
+    meanings = "; ".join(row["meaning"] for row in rows)
+    return [_interval_figure("coverage", "Coverage", dots, rows[0], f"{meanings.capitalize()}.", "share")]
 
 
 def _overlaps(facts: Facts) -> list[Block]:
     rows = facts.rows("overlaps")
     if not rows:
         return []
-    told = [
-        {
-            "label": OVERLAPS.get(row["overlap"], row["overlap"]).format(row["threshold"] or 0),
-            "value": row["mask_share"],
-            "low": row["mask_share_low"],
-            "high": row["mask_share_high"],
-            "text": share(row["mask_share"], row["mask_share_low"], row["mask_share_high"]),
-        }
+    dots = [
+        _dot(OVERLAPS.get(row["overlap"], row["overlap"]).format(row["threshold"] or 0), row, "mask_share")
         for row in rows
     ]
-    return [
-        Figure(
-            "overlaps",
-            "Overlaps",
-            alt="Share of masks that " + "; ".join(f"{row['label']} {row['text']}" for row in told),
-            note="Share of masks with 95 % interval. Parts on wholes overlap rightly; an IoU over 0.7 is a near "
-            f"duplicate. {basis(rows[0])}; {rows[0]['design']}.",
-            draw=lambda width: figures.intervals(told, width, "share of masks"),
-            is_wide=True,
-        )
-    ]
+    about = "Share of masks. Parts on wholes overlap rightly; an IoU over 0.7 is a near duplicate."
+    return [_interval_figure("overlaps", "Overlaps", dots, rows[0], about)]
 
 
 def _duplicates(facts: Facts) -> list[Block]:
     rows = facts.rows("near_duplicates")
     if not rows:
         return []
-    levels = "; ".join(
-        f"over {row['iou_threshold']:g}: {share(row['extra_share'], row['extra_share_low'], row['extra_share_high'])}"
-        for row in rows
+    dots = [_dot(f"IoU over {row['iou_threshold']:g}", row, "extra_share") for row in rows]
+    about = (
+        "Share of masks that show what an earlier mask of their image shows already, by the IoU of the two."
     )
-    return [
-        Words(
-            f"Masks that show what an earlier mask of their image shows already, by the IoU of the two: {levels} "
-            f"({basis(rows[0])})."
-        )
-    ]
+    return [_interval_figure("near_duplicates", "Near duplicates", dots, rows[0], about)]
 
 
 def _crowdedness(facts: Facts) -> list[Block]:
     rows = facts.rows("crowdedness")
     if not rows:
         return []
+    dots = [_dot(_crowd(row), row, "image_share") for row in rows]
     first = rows[0]
     mean = number(first["mean_crowdedness"], first["mean_crowdedness_low"], first["mean_crowdedness_high"])
-    return [
-        Words(
-            f"Crowdedness, the mean number of other masks whose boxes intersect a mask's box: {mean} "
-            f"({counted(first['n_images'], 'image')})."
-        )
-    ]
+    about = (
+        f"Share of images by the mean number of other masks whose boxes intersect a mask's box; mean {mean}."
+    )
+    return [_interval_figure("crowdedness", "Crowdedness", dots, first, about, "share of images")]
+
+
+def _crowd(row: dict) -> str:
+    if row["crowdedness_to"] is None:
+        return f"{row['crowdedness_from']} and more neighbours"
+    return f"{row['crowdedness_from']} to {row['crowdedness_to']} neighbours"
+
+
+def _interval_figure(
+    name: str, title: str, dots: list[dict], row: dict, about: str, axis: str = "share of masks"
+) -> Figure:
+    """Shares as dots with intervals; `row` of the report says what is behind them."""
+    return Figure(
+        name,
+        title,
+        alt=told(title, dots),
+        note=f"{about} 95 % intervals. {basis(row)}; {row['design']}.",
+        draw=lambda width: figures.intervals(dots, width, axis),
+    )

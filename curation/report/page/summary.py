@@ -1,6 +1,8 @@
 """The head of the page: how good the masks are in large numbers, and what cannot be told."""
 
-from curation.report.page.blocks import Block, Number, Numbers, Words
+import shlex
+
+from curation.report.page.blocks import Block, Commands, Number, Numbers, Words
 from curation.report.page.facts import Facts
 from curation.report.page.words import counted, number, percent, percent_interval, plain
 
@@ -22,6 +24,7 @@ def summary(facts: Facts) -> list[Block]:
         Numbers(_numbers(run, agreement)),
         *_verdict(agreement),
         *_unknown(facts, run, agreement),
+        *_gate(facts, agreement),
     ]
 
 
@@ -105,6 +108,22 @@ def _unknown(facts: Facts, run: dict, agreement: dict) -> list[Block]:
     if not facts.rows("coverage"):
         doubts.append("Shapes, overlaps and coverage: `curation measure` has not run.")
     return [Words("What these figures cannot tell:", doubts)] if doubts else []
+
+
+def _gate(facts: Facts, agreement: dict) -> list[Block]:
+    """How a release is made to depend on the figures; the limits are the owner's."""
+    if not agreement:
+        return []
+    subject = facts.subject
+    limits = f"--min share_over@0.75=0.90 --min-images {FEW_IMAGES}"
+    chosen = f"--run {subject.run_id} --gold {subject.gold_run_id} --workspace {shlex.quote(subject.root)}"
+    return [
+        Commands(
+            "Whether it may ship is a matter of limits. A gate that judges the bounds of the intervals, with limits as "
+            "an example:",
+            [f"curation check {limits} {chosen}"],
+        )
+    ]
 
 
 def _about_gold(run: dict, recall: dict, agreement: dict) -> list[str]:

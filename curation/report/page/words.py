@@ -1,7 +1,10 @@
 """Numbers as people read them: with unit, with interval, no more digits than the interval carries."""
 
+from collections.abc import Callable
 from datetime import datetime
 
+#: Turns a figure and its bounds into words.
+Said = Callable[[float | None, float | None, float | None], str]
 #: Between a number and its unit: no line breaks there.
 THIN = "\N{NO-BREAK SPACE}"
 STAGES = {
@@ -56,12 +59,22 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,}{THIN}{noun}{'' if n == 1 else 's'}"
 
 
-def basis(row: dict) -> str:
+def basis(row: dict, unit: str = "mask") -> str:
     """What is behind a row of a report: masks, images, and what they are worth."""
-    told = f"{counted(row['n_masks'], 'mask')} of {counted(row['n_images'], 'image')}"
+    told = f"{counted(row['n_masks'], unit)} of {counted(row['n_images'], 'image')}"
     if row.get("effective_n"):
         told += f", worth {plain(round(row['effective_n']))} independent ones"
     return told
+
+
+def dot(label: str, value: float, low: float | None, high: float | None, said: Said = share) -> dict:
+    """A row of `figures.intervals`: the figure, its interval, and both in words."""
+    return {"label": label, "value": value, "low": low, "high": high, "text": said(value, low, high)}
+
+
+def told(what: str, dots: list[dict]) -> str:
+    """What a chart of dots shows, for those who cannot see it."""
+    return f"{what}: " + "; ".join(f"{row['label']} {row['text']}" for row in dots) + "."
 
 
 def seconds(value: float | None) -> str:
