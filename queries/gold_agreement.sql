@@ -1,33 +1,48 @@
 /*
 title: Agreement with gold
 about: >
-  How well the masks of a run agree with gold on the images that have gold. `best_iou_over` is the share
-  of masks whose best IoU with any gold mask is above the threshold, which is what SAM reported for its
-  automatic masks (`sam_estimate`; arXiv 2304.02643, section 5; there the gold was corrected from the
-  masks themselves). `precision` and `recall` count one-to-one partners whose IoU is at least the
-  threshold. Intervals are 95 % and take the image as the cluster.
+  How well the masks of a run agree with gold on the images that have gold. `best_iou_over` is the share of
+  masks whose best IoU with any gold mask is above the threshold, which is what SAM reported for its automatic
+  masks (`sam_estimate`; arXiv 2304.02643, section 5; there the gold was corrected from the masks themselves).
+  `precision`, `recall` and `f1` count one-to-one partners whose IoU is at least the threshold.
+  `average_recall` is COCO's, over IoU 0.50 to 0.95, of the `max_masks` best masks of each image. Masks that
+  lie in crowd gold count nowhere. Intervals are 95 %, design-based, and take the image as the cluster;
+  `curation gold agreement` shows those of the cluster bootstrap beside them, which hold better for few
+  images.
 grain: one figure of one run against one gold run
 params:
-  run_id: {type: INTEGER, default: null, about: only this run; null takes all}
+  run_id: {type: INTEGER, default: null, about: only this run; null takes all but gold}
   gold_run_id: {type: INTEGER, default: null, about: only this gold run; null takes all}
 columns:
   stage: {type: VARCHAR, about: stage of the run}
   cycle: {type: SMALLINT, about: cycle of the run}
   run_id: {type: INTEGER, about: run}
   gold_run_id: {type: INTEGER, about: gold run}
-  figure: {type: VARCHAR, about: "best_iou_over, precision, recall (shares), or mean_best_iou (a mean)"}
-  iou_threshold: {type: DOUBLE, about: threshold of the figure; null for the mean}
+  figure:
+    type: VARCHAR
+    about: "mean_best_iou, mean_boundary_iou, best_iou_over, precision, recall, f1 or average_recall"
+  iou_threshold: {type: DOUBLE, about: threshold of the figure; null where it has none}
+  max_masks: {type: INTEGER, about: masks of an image that count for average_recall; null elsewhere}
   estimate: {type: DOUBLE, about: "the figure, 0..1"}
   low: {type: DOUBLE, about: lower bound; null where one image is all there is}
   high: {type: DOUBLE, about: upper bound}
   sam_estimate: {type: DOUBLE, about: "what SAM reported for SA-1B, without an interval"}
   n_images: {type: BIGINT, about: images behind the figure}
-  n_masks: {type: BIGINT, about: "masks behind the figure; gold masks for recall"}
-  effective_n: {type: DOUBLE, about: independent masks that would tell as much; null for the mean}
+  n_masks: {type: BIGINT, about: "masks behind the figure; gold masks for recall, both for f1"}
+  effective_n: {type: DOUBLE, about: independent masks that would tell as much}
+  design_effect: {type: DOUBLE, about: n_masks / effective_n; null where images do not differ}
   design: {type: VARCHAR, about: "what was counted, whose gold it is, what the interval takes as the unit"}
 */
-WITH thresholds AS (
-    SELECT unnest([0.50, 0.75, 0.90])::DOUBLE AS iou_threshold
+WITH matched AS (
+    SELECT
+        gold_matches.*,
+        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged,
+        CASE WHEN best_gold_mask_id IS NULL THEN 0 ELSE gold_boundary_iou END AS boundary_iou
+    FROM gold_matches
+    SEMI JOIN runs ON gold_matches.run_id = runs.run_id AND runs.kind <> 'gold'
+    WHERE
+        ($run_id IS NULL OR run_id = $run_id)
+        AND ($gold_run_id IS NULL OR gold_run_id = $gold_run_id)
 ),
 
 per_image AS (
@@ -35,91 +50,126 @@ per_image AS (
         run_id,
         gold_run_id,
         image_id,
-        iou_threshold,
-        count(mask_id) AS n_masks,
-        count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE gold_iou > iou_threshold) AS n_over,
-        count(*) FILTER (WHERE matched_iou >= iou_threshold) AS n_found,
-        coalesce(sum(gold_iou), 0) AS sum_iou
-    FROM gold_matches
-    CROSS JOIN thresholds
-    WHERE
-        ($run_id IS NULL OR run_id = $run_id)
-        AND ($gold_run_id IS NULL OR gold_run_id = $gold_run_id)
-    GROUP BY run_id, gold_run_id, image_id, iou_threshold
+        count(*) FILTER (WHERE is_judged) AS n_masks,
+        count(gold_mask_id) AS n_gold,
+        count(*) FILTER (WHERE is_judged AND gold_iou > 0.50) AS n_over_50,
+        count(*) FILTER (WHERE is_judged AND gold_iou > 0.75) AS n_over_75,
+        count(*) FILTER (WHERE is_judged AND gold_iou > 0.90) AS n_over_90,
+        count(*) FILTER (WHERE is_judged AND matched_iou >= 0.50) AS n_right_50,
+        count(*) FILTER (WHERE is_judged AND matched_iou >= 0.75) AS n_right_75,
+        count(*) FILTER (WHERE is_judged AND matched_iou >= 0.90) AS n_right_90,
+        count(*) FILTER (WHERE matched_iou >= 0.50) AS n_found_50,
+        count(*) FILTER (WHERE matched_iou >= 0.75) AS n_found_75,
+        count(*) FILTER (WHERE matched_iou >= 0.90) AS n_found_90,
+        sum(gold_iou) FILTER (WHERE is_judged) AS sum_iou,
+        sum(gold_iou * gold_iou) FILTER (WHERE is_judged) AS sum_iou_squares,
+        sum(boundary_iou) FILTER (WHERE is_judged) AS sum_boundary,
+        sum(boundary_iou * boundary_iou) FILTER (WHERE is_judged) AS sum_boundary_squares,
+        count(boundary_iou) FILTER (WHERE is_judged) AS n_boundary,
+        -- Average recall is not known where masks were matched before COCO's matching was kept.
+        CASE
+            WHEN count(*) FILTER (WHERE is_judged AND coco_matched IS NULL) = 0 THEN count(gold_mask_id)
+            ELSE 0
+        END AS n_ranked_gold,
+        sum(bit_count(coco_matched)) FILTER (WHERE score_rank < 1) / 10 AS found_by_1,
+        sum(bit_count(coco_matched)) FILTER (WHERE score_rank < 10) / 10 AS found_by_10,
+        sum(bit_count(coco_matched)) FILTER (WHERE score_rank < 100) / 10 AS found_by_100,
+        sum(bit_count(coco_matched)) FILTER (WHERE score_rank < 1000) / 10 AS found_by_1000
+    FROM matched
+    GROUP BY run_id, gold_run_id, image_id
 ),
 
-shares AS (
+figures_of_image AS (
     SELECT
         run_id,
         gold_run_id,
-        iou_threshold,
         unnest([
-            { 'place': 1, 'figure': 'best_iou_over', 'e': share_interval(ratio_sums(n_over, n_masks)) },
-            { 'place': 2, 'figure': 'precision', 'e': share_interval(ratio_sums(n_found, n_masks)) },
-            { 'place': 3, 'figure': 'recall', 'e': share_interval(ratio_sums(n_found, n_gold_masks)) }
+            { 'place': 0, 'figure': 'mean_best_iou', 'y': sum_iou, 'x': n_masks, 'squares': sum_iou_squares },
+            {
+                'place': 1,
+                'figure': 'mean_boundary_iou',
+                'y': sum_boundary,
+                'x': n_boundary,
+                'squares': sum_boundary_squares
+            },
+            { 'place': 2, 'figure': 'best_iou_over', 't': 0.50, 'y': n_over_50, 'x': n_masks },
+            { 'place': 2, 'figure': 'best_iou_over', 't': 0.75, 'y': n_over_75, 'x': n_masks },
+            { 'place': 2, 'figure': 'best_iou_over', 't': 0.90, 'y': n_over_90, 'x': n_masks },
+            { 'place': 3, 'figure': 'precision', 't': 0.50, 'y': n_right_50, 'x': n_masks },
+            { 'place': 3, 'figure': 'precision', 't': 0.75, 'y': n_right_75, 'x': n_masks },
+            { 'place': 3, 'figure': 'precision', 't': 0.90, 'y': n_right_90, 'x': n_masks },
+            { 'place': 4, 'figure': 'recall', 't': 0.50, 'y': n_found_50, 'x': n_gold },
+            { 'place': 4, 'figure': 'recall', 't': 0.75, 'y': n_found_75, 'x': n_gold },
+            { 'place': 4, 'figure': 'recall', 't': 0.90, 'y': n_found_90, 'x': n_gold },
+            { 'place': 5, 'figure': 'f1', 't': 0.50, 'y': n_right_50 + n_found_50, 'x': n_masks + n_gold },
+            { 'place': 5, 'figure': 'f1', 't': 0.75, 'y': n_right_75 + n_found_75, 'x': n_masks + n_gold },
+            { 'place': 5, 'figure': 'f1', 't': 0.90, 'y': n_right_90 + n_found_90, 'x': n_masks + n_gold },
+            { 'place': 6, 'figure': 'average_recall', 'k': 1, 'y': found_by_1, 'x': n_ranked_gold },
+            { 'place': 6, 'figure': 'average_recall', 'k': 10, 'y': found_by_10, 'x': n_ranked_gold },
+            { 'place': 6, 'figure': 'average_recall', 'k': 100, 'y': found_by_100, 'x': n_ranked_gold },
+            { 'place': 6, 'figure': 'average_recall', 'k': 1000, 'y': found_by_1000, 'x': n_ranked_gold }
         ]) AS f
     FROM per_image
-    GROUP BY run_id, gold_run_id, iou_threshold
 ),
 
-means AS (
-    SELECT
-        run_id,
-        gold_run_id,
-        mean_interval(ratio_sums(sum_iou, n_masks)) AS e
-    FROM per_image
-    WHERE iou_threshold = 0.5
-    GROUP BY run_id, gold_run_id
-),
-
-figures AS (
+moments AS (
     SELECT
         run_id,
         gold_run_id,
         f.place,
         f.figure,
-        iou_threshold,
-        f.e.share AS estimate,
-        f.e.low,
-        f.e.high,
-        f.e.n_images,
-        f.e.n_units AS n_masks,
-        f.e.effective_n
-    FROM shares
-    UNION ALL
+        f.t::DOUBLE AS iou_threshold,
+        f.k::INTEGER AS max_masks,
+        sum(f.squares) AS squares,
+        ratio_moments(f.y, f.x) AS m
+    FROM figures_of_image
+    GROUP BY run_id, gold_run_id, f.place, f.figure, f.t, f.k
+),
+
+figures AS (
     SELECT
-        run_id,
-        gold_run_id,
-        0 AS place,
-        'mean_best_iou' AS figure,
-        NULL AS iou_threshold,
-        e.mean AS estimate,
-        clamp(e.low, 0, 1) AS low,
-        clamp(e.high, 0, 1) AS high,
-        e.n_images,
-        e.n_units AS n_masks,
-        NULL AS effective_n
-    FROM means
+        *,
+        share_interval_of_moments(m) AS as_share,
+        mean_interval_of_moments(m) AS as_mean
+    FROM moments
+),
+
+estimates AS (
+    SELECT
+        *,
+        as_share.share AS estimate,
+        CASE WHEN squares IS NULL THEN as_share.low ELSE clamp(as_mean.low, 0, 1) END AS low,
+        CASE WHEN squares IS NULL THEN as_share.high ELSE clamp(as_mean.high, 0, 1) END AS high,
+        as_share.n_units AS n_masks,
+        -- The variance of single masks over that of the mean says how many independent masks a mean is worth.
+        CASE
+            WHEN squares IS NULL OR as_mean.variance = 0 THEN as_share.effective_n
+            ELSE least((squares / m.sum_x - as_mean.mean ^ 2) / as_mean.variance, m.sum_x)
+        END AS effective_n
+    FROM figures
 )
 
 SELECT
     runs.stage,
     runs.cycle,
-    figures.run_id,
-    figures.gold_run_id,
-    figures.figure,
-    figures.iou_threshold,
-    figures.estimate,
-    figures.low,
-    figures.high,
+    estimates.run_id,
+    estimates.gold_run_id,
+    estimates.figure,
+    estimates.iou_threshold,
+    estimates.max_masks,
+    estimates.estimate,
+    estimates.low,
+    estimates.high,
     CASE
-        WHEN figures.figure = 'best_iou_over' AND figures.iou_threshold = 0.75 THEN 0.97
-        WHEN figures.figure = 'best_iou_over' AND figures.iou_threshold = 0.90 THEN 0.94
+        WHEN estimates.figure = 'best_iou_over' AND estimates.iou_threshold = 0.75 THEN 0.97
+        WHEN estimates.figure = 'best_iou_over' AND estimates.iou_threshold = 0.90 THEN 0.94
     END::DOUBLE AS sam_estimate,
-    figures.n_images,
-    figures.n_masks,
-    figures.effective_n,
+    estimates.as_share.n_images,
+    estimates.n_masks,
+    estimates.effective_n,
+    CASE
+        WHEN estimates.as_mean.variance > 0 THEN estimates.n_masks / estimates.effective_n
+    END AS design_effect,
     concat(
         'every mask on the images with gold; gold of ',
         coalesce(gold.annotator, 'unknown'),
@@ -130,8 +180,9 @@ SELECT
         END,
         '; image as cluster'
     ) AS design
-FROM figures
-INNER JOIN runs ON figures.run_id = runs.run_id
-INNER JOIN runs AS gold ON figures.gold_run_id = gold.run_id
+FROM estimates
+INNER JOIN runs ON estimates.run_id = runs.run_id
+INNER JOIN runs AS gold ON estimates.gold_run_id = gold.run_id
 ORDER BY
-    runs.stage, runs.cycle, figures.run_id, figures.gold_run_id, figures.place, figures.iou_threshold
+    runs.stage, runs.cycle, estimates.run_id, estimates.gold_run_id,
+    estimates.place, estimates.iou_threshold, estimates.max_masks
