@@ -13,7 +13,7 @@ params:
   run_id: {type: INTEGER, default: null, about: only this run; null takes all but gold}
   gold_run_id: {type: INTEGER, default: null, about: only this gold run; null takes all}
   slice_by: {type: VARCHAR, default: null, about: "size, border, crowdedness, score or level"}
-  iou_threshold: {type: DOUBLE, default: 0.5, about: "least IoU of partners, for mask_precision, gold_recall, f1"}
+  iou_threshold: {type: DOUBLE, default: 0.5, about: "least IoU of partners, of precision, recall and f1"}
 columns:
   stage: {type: VARCHAR, about: stage of the run}
   cycle: {type: SMALLINT, about: cycle of the run}
