@@ -2,9 +2,9 @@
 title: Agreement with gold, by slice
 about: >
   Where a run agrees with gold and where it does not: by size, touch of the image border, crowdedness of the
-  image, score and nesting level. A mask counts in its own slice, a gold mask in its own, so `gold_recall` of
+  image, score and nesting level. A mask counts in its own slice, a gold mask in its own, so `recall` of
   small masks is that of small gold, and `f1` counts partners from both sides. Gold has no score, and a level
-  only where its source says so: then `gold_recall` and `f1` are null. Crowdedness and level need
+  only where its source says so: then `recall` and `f1` are null. Crowdedness and level need
   `curation measure`. Masks that lie in crowd gold count nowhere. Intervals are 95 %, design-based, and take
   the image as the cluster; `curation gold agreement --by` shows those of the cluster bootstrap, which hold
   better for few images.
@@ -39,9 +39,9 @@ columns:
   mask_precision: {type: DOUBLE, about: "share of masks with a partner at iou_threshold, 0..1"}
   mask_precision_low: {type: DOUBLE, about: lower bound}
   mask_precision_high: {type: DOUBLE, about: upper bound}
-  gold_recall: {type: DOUBLE, about: "share of gold masks with one, 0..1"}
-  gold_recall_low: {type: DOUBLE, about: lower bound}
-  gold_recall_high: {type: DOUBLE, about: upper bound}
+  recall: {type: DOUBLE, about: "share of gold masks with one, 0..1"}
+  recall_low: {type: DOUBLE, about: lower bound}
+  recall_high: {type: DOUBLE, about: upper bound}
   f1: {type: DOUBLE, about: "share of both with one, 0..1"}
   f1_low: {type: DOUBLE, about: lower bound}
   f1_high: {type: DOUBLE, about: upper bound}
@@ -206,9 +206,9 @@ SELECT
     figures.right_.share AS mask_precision,
     figures.right_.low AS mask_precision_low,
     figures.right_.high AS mask_precision_high,
-    figures.found.share AS gold_recall,
-    figures.found.low AS gold_recall_low,
-    figures.found.high AS gold_recall_high,
+    figures.found.share AS recall,
+    figures.found.low AS recall_low,
+    figures.found.high AS recall_high,
     figures.both_.share AS f1,
     figures.both_.low AS f1_low,
     figures.both_.high AS f1_high,
