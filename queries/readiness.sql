@@ -149,6 +149,27 @@ errors_of_image AS (
     GROUP BY stage, cycle, image_id
 ),
 
+-- What the bins would show without any gap, as in the report calibration.
+gaps AS (
+    SELECT
+        stage,
+        cycle,
+        sum(n_masks) AS n_masks,
+        sum(sum_gap) / sum(n_masks) AS gap,
+        ratio_estimate(ratio_sums(sum_gap, n_masks)).v AS variance
+    FROM bins_of_image
+    GROUP BY stage, cycle, bin
+),
+
+chance AS (
+    SELECT
+        stage,
+        cycle,
+        sum(n_masks * coalesce(sqrt(2 / pi() * variance), abs(gap))) / sum(n_masks) AS error_by_chance
+    FROM gaps
+    GROUP BY stage, cycle
+),
+
 ious AS (
     SELECT
         stage,
@@ -190,7 +211,7 @@ figures AS (
         'calibration_error' AS criterion,
         {
             'r': e.mean,
-            'low': clamp(e.low, 0, 1),
+            'low': clamp(e.low - error_by_chance, 0, 1),
             'high': e.high,
             'n_images': e.n_images,
             'n_units': e.n_units
@@ -203,6 +224,7 @@ figures AS (
         FROM errors_of_image
         GROUP BY stage, cycle
     ) AS sums
+    INNER JOIN chance USING (stage, cycle)
     UNION ALL
     SELECT
         stage,

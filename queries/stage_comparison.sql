@@ -81,13 +81,11 @@ columns:
 */
 WITH readings AS (
     SELECT
-        runs.stage,
-        images.image_id,
-        max_by(images.run_id, (runs.cycle, images.run_id)) AS run_id
-    FROM images
-    INNER JOIN runs USING (run_id)
-    WHERE runs.kind <> 'gold'
-    GROUP BY runs.stage, images.image_id
+        stage,
+        image_id,
+        max_by(run_id, (cycle, run_id)) AS run_id
+    FROM current_images
+    GROUP BY stage, image_id
 ),
 
 masks_of_image AS (

@@ -48,19 +48,7 @@ columns:
   n_gold_masks: {type: BIGINT, about: "gold masks on them, of each gold run"}
   design: {type: VARCHAR, about: what was counted and what the interval takes as the unit}
 */
-WITH readings AS (
-    SELECT
-        runs.stage,
-        runs.cycle,
-        images.image_id,
-        max(images.run_id) AS run_id
-    FROM images
-    INNER JOIN runs USING (run_id)
-    WHERE runs.kind <> 'gold'
-    GROUP BY runs.stage, runs.cycle, images.image_id
-),
-
-masks_of_image AS (
+WITH masks_of_image AS (
     SELECT
         run_id,
         image_id,
@@ -91,13 +79,13 @@ gold_of_image AS (
 
 per_image AS (
     SELECT
-        readings.stage,
-        readings.cycle,
-        readings.run_id,
+        current_images.stage,
+        current_images.cycle,
+        current_images.run_id,
         coalesce(masks_of_image.n_masks, 0) AS n_masks,
         masks_of_image.n_predicted,
         masks_of_image.n_accepted,
-        CASE readings.stage
+        CASE current_images.stage
             WHEN 'assisted_manual' THEN coalesce(masks_of_image.n_masks, 0)
             WHEN 'semi_automatic' THEN coalesce(masks_of_image.n_masks - masks_of_image.n_predicted, 0)
             ELSE 0
@@ -107,7 +95,7 @@ per_image AS (
         gold_of_image.n_found,
         gold_of_image.sum_boundary_iou,
         gold_of_image.n_bounded
-    FROM readings
+    FROM current_images
     LEFT JOIN masks_of_image USING (run_id, image_id)
     LEFT JOIN gold_of_image USING (run_id, image_id)
 ),
