@@ -18,6 +18,7 @@ columns:
   run_id: {type: INTEGER, about: run}
   gold_run_id: {type: INTEGER, about: gold run}
   gold_iou: {type: DOUBLE, about: "best IoU with any mask of that gold, 0..1"}
+  error_kind: {type: VARCHAR, about: "what is wrong with it, in a word; see report error_kinds"}
   predicted_iou: {type: DOUBLE, about: the model's own estimate of IoU}
   stability_score: {type: DOUBLE, about: stability of the mask}
   area_px: {type: BIGINT, about: area of the mask in px}
@@ -31,6 +32,7 @@ SELECT
     masks.run_id,
     matches.gold_run_id,
     matches.gold_iou,
+    matches.error_kind,
     masks.predicted_iou,
     masks.stability_score,
     masks.area_px

@@ -51,18 +51,28 @@ def agreement(facts: Facts) -> list[Block]:
     if not rows:
         return []
     over = [row for row in rows if row["figure"] == "best_iou_over"]
-    mean = agreement_at(facts, "mean_best_iou", None)
     return [
         _over_figure(over),
-        Words(
-            f"The mean best IoU is {number(mean['estimate'], mean['low'], mean['high'])}, over {basis(mean)}. "
-            "SAM's figures stand beside it as they were reported: without interval, and against gold that was "
-            "corrected from the masks themselves."
-        ),
+        _means(facts),
         _pairs_figure(rows, "precision", "masks that are in gold"),
         _pairs_figure(rows, "recall", "gold that has a mask"),
         *_other_gold(facts),
+        *_people(facts),
     ]
+
+
+def _means(facts: Facts) -> Words:
+    best, boundary = (agreement_at(facts, figure, None) for figure in ("mean_best_iou", "mean_boundary_iou"))
+    words = f"The mean best IoU is {number(best['estimate'], best['low'], best['high'])}"
+    if boundary is not None and boundary["estimate"] is not None:
+        words += (
+            f", the mean boundary IoU, which sees only the outlines, "
+            f"{number(boundary['estimate'], boundary['low'], boundary['high'])}"
+        )
+    return Words(
+        f"{words}, over {basis(best)}. SAM's figures stand beside these as they were reported: without interval, and "
+        "against gold that was corrected from the masks themselves."
+    )
 
 
 def _over_figure(rows: list[dict]) -> Figure:
@@ -114,6 +124,29 @@ def _other_gold(facts: Facts) -> list[Block]:
             "The same masks against each gold",
             alt=told("Share of masks over 0.75 IoU", dots),
             note=f"Share of masks over 0.75 IoU with 95 % interval. {behind}.",
+            draw=lambda width: figures.intervals(dots, width, "share of masks"),
+            is_wide=True,
+        )
+    ]
+
+
+def _people(facts: Facts) -> list[Block]:
+    """What people reach against each other, where several drew gold of the same images."""
+    found = facts.ceilings()
+    rows = [row for row in found if row["figure"] == "best_iou_over" and row["iou_threshold"] == 0.75]
+    if not rows:
+        return []
+    dots = [
+        dot(f"{row['judged']}, {row['against']}", row["estimate"], row["low"], row["high"]) for row in rows
+    ]
+    return [
+        Figure(
+            "human_ceilings",
+            "What people reach against each other",
+            alt=told("Share of masks over 0.75 IoU", dots),
+            note="Share of masks over 0.75 IoU, judged as the model is, one annotator against another: by chance, against "
+            "the one who agrees best, and the best pair of each image; below it the model on the same images. 95 % "
+            f"intervals. {rows[0]['design'].capitalize()}.",
             draw=lambda width: figures.intervals(dots, width, "share of masks"),
             is_wide=True,
         )

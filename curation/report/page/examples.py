@@ -77,14 +77,13 @@ def _picture(facts: Facts, row: dict) -> Picture:
     mask = _runs(stored, "rle_counts")
     gold = _runs(stored, "gold_rle_counts")
     pixels, problem = read_pixels(stored["uri"], stored["height_px"], stored["width_px"])
-    kind = row.get("error_kind")
     told = [
         ("IoU with gold", plain(row["gold_iou"])),
         ("predicted IoU", plain(row["predicted_iou"])),
         ("area", f"{row['area_px']:,} px"),
     ]
-    if kind:
-        told.append(("error", kind))
+    if row["error_kind"]:
+        told.append(("error", row["error_kind"]))
     where = f'curation browse sync --where "mask_id = {row["mask_id"]}"'
     return Picture(
         title=row["file_name"],

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from curation import queries
-from curation.errors import QueryError
+from curation.errors import LakeError, QueryError
+from curation.gold import ceilings
 from curation.lake import Lake
 
 
@@ -44,6 +45,15 @@ class Facts:
         if key not in self._asked:
             self._asked[key] = queries.get(name).run(self.lake, **values).to_pylist()
         return self._asked[key]
+
+    def ceilings(self) -> list[dict]:
+        """Rows of `curation gold ceilings`; none where no two annotators' gold of the run's images is compared."""
+        if self.subject.gold_run_id is None:
+            return []
+        try:
+            return ceilings.rows(ceilings.ceilings(self.lake, self.subject.run_id)).to_pylist()
+        except LakeError:
+            return []
 
     def _of_subject(self, name: str) -> Mapping[str, object]:
         ours = {"run_id": self.subject.run_id, "gold_run_id": self.subject.gold_run_id}

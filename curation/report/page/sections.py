@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from curation.report.page import agreement, engine, examples, record, shapes
+from curation.report.page import agreement, engine, examples, failings, record, shapes
 from curation.report.page.blocks import Block
 from curation.report.page.facts import Facts
 
@@ -38,6 +38,22 @@ SECTIONS = (
         "How good are the masks?",
         ("gold_agreement",),
         agreement.agreement,
+        NO_GOLD,
+    ),
+    Section(
+        "slices",
+        "Where masks agree less",
+        "Which masks are the weak ones?",
+        ("gold_agreement_by_slice",),
+        failings.slices,
+        NO_GOLD,
+    ),
+    Section(
+        "errors",
+        "Kinds of error",
+        "What is wrong with the masks?",
+        ("error_kinds",),
+        failings.error_kinds,
         NO_GOLD,
     ),
     Section(
