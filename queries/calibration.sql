@@ -2,12 +2,12 @@
 title: Calibration of the predicted IoU
 about: >
   Whether the model knows how good its masks are: its predicted IoU against the best IoU with gold, by bins
-  of the predicted IoU; predictions beyond 0..1 fall into the outer bins. ECE is the mean over masks of the
-  absolute gap of their bin (Guo et al., 2017). It is never 0, even for a model that knows itself exactly:
-  sampling alone leaves gaps, the more the finer the bins (Roelofs et al., 2022). `ece_by_chance` is what
-  these images and bins would show then, and the lower bound of ECE takes off that much more; the upper
-  bound takes off nothing, for true gaps hide none. So the interval is cautious: it holds the true ECE of
-  these bins in 95 % or more. Intervals take the image as the cluster.
+  of the predicted IoU; predictions beyond 0..1 fall into the outer bins, and masks in crowd gold do not
+  count. ECE is the mean over masks of the absolute gap of their bin (Guo et al., 2017). It is never 0, even
+  for a model that knows itself exactly: sampling alone leaves gaps, the more the finer the bins (Roelofs et
+  al., 2022). `ece_by_chance` is what these images and bins would show then, and the lower bound of ECE
+  takes off that much more; the upper bound takes off nothing, for true gaps hide none. So the interval is
+  cautious: it holds the true ECE of these bins in 95 % or more. Intervals take the image as the cluster.
 grain: one bin of the predicted IoU of one run against one gold run
 params:
   run_id: {type: INTEGER, default: null, about: only this run; null takes all}
@@ -48,6 +48,7 @@ WITH bins_of_image AS (
     INNER JOIN masks USING (run_id, mask_id)
     WHERE
         masks.predicted_iou IS NOT NULL
+        AND coalesce(matches.coco_ignored, 0) & 1 = 0
         AND ($run_id IS NULL OR matches.run_id = $run_id)
         AND ($gold_run_id IS NULL OR matches.gold_run_id = $gold_run_id)
     GROUP BY matches.run_id, matches.gold_run_id, matches.image_id, bin

@@ -124,7 +124,7 @@ bins_of_image AS (
     FROM gold_matches AS matches
     INNER JOIN current_images USING (run_id, image_id)
     INNER JOIN masks ON matches.run_id = masks.run_id AND matches.mask_id = masks.mask_id
-    WHERE masks.predicted_iou IS NOT NULL
+    WHERE masks.predicted_iou IS NOT NULL AND coalesce(matches.coco_ignored, 0) & 1 = 0
     GROUP BY current_images.stage, current_images.cycle, current_images.image_id, bin
 ),
 

@@ -101,22 +101,31 @@ masks_of_image AS (
     GROUP BY run_id, image_id
 ),
 
+-- A mask that lies in crowd gold counts nowhere.
+matched AS (
+    SELECT
+        *,
+        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged
+    FROM gold_matches
+    WHERE $gold_run_id IS NULL OR gold_run_id = $gold_run_id
+),
+
 -- A mask without any overlap has a boundary IoU of 0; one whose boundary was never compared makes its
 -- image unknown.
 gold_of_image AS (
     SELECT
         run_id,
         image_id,
-        count(mask_id) AS n_compared,
+        count(*) FILTER (WHERE is_judged) AS n_compared,
         count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
-        count(*) FILTER (WHERE gold_iou > $high_iou) AS n_over,
-        coalesce(sum(gold_boundary_iou), 0) AS sum_boundary_iou,
+        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_found,
+        count(*) FILTER (WHERE is_judged AND gold_iou > $high_iou) AS n_over,
+        coalesce(sum(gold_boundary_iou) FILTER (WHERE is_judged), 0) AS sum_boundary_iou,
         CASE
-            WHEN count(*) FILTER (WHERE gold_iou > 0 AND gold_boundary_iou IS NULL) = 0 THEN count(mask_id)
+            WHEN count(*) FILTER (WHERE is_judged AND gold_iou > 0 AND gold_boundary_iou IS NULL) = 0
+                THEN count(*) FILTER (WHERE is_judged)
         END AS n_bounded
-    FROM gold_matches
-    WHERE $gold_run_id IS NULL OR gold_run_id = $gold_run_id
+    FROM matched
     GROUP BY run_id, image_id
 ),
 

@@ -2,8 +2,8 @@
 title: Worst images
 about: >
   The images whose masks agree least with gold, worst first, with what else was measured of them. F1 joins
-  precision and recall of one-to-one partners. The figures are exact for their image, so they have no
-  interval.
+  precision and recall of one-to-one partners; masks in crowd gold do not count. The figures are exact for
+  their image, so they have no interval.
 grain: one image of one run against one gold run
 params:
   run_id: {type: INTEGER, default: null, about: only this run; null takes all}
@@ -31,19 +31,27 @@ columns:
       largest region without masks, as a share of the image, 0..1
   crowdedness: {type: DOUBLE, about: mean number of other masks whose boxes intersect the box of a mask}
 */
-WITH matches_of_image AS (
+WITH matched AS (
+    SELECT
+        gold_matches.*,
+        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged
+    FROM gold_matches
+    SEMI JOIN runs ON gold_matches.run_id = runs.run_id AND runs.kind <> 'gold'
+    WHERE
+        ($run_id IS NULL OR run_id = $run_id)
+        AND ($gold_run_id IS NULL OR gold_run_id = $gold_run_id)
+),
+
+matches_of_image AS (
     SELECT
         run_id,
         gold_run_id,
         image_id,
-        count(mask_id) AS n_masks,
+        count(*) FILTER (WHERE is_judged) AS n_masks,
         count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_pairs,
-        sum(gold_iou) FILTER (WHERE mask_id IS NOT NULL) AS sum_iou
-    FROM gold_matches
-    WHERE
-        ($run_id IS NULL OR run_id = $run_id)
-        AND ($gold_run_id IS NULL OR gold_run_id = $gold_run_id)
+        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_pairs,
+        sum(gold_iou) FILTER (WHERE is_judged) AS sum_iou
+    FROM matched
     GROUP BY run_id, gold_run_id, image_id
 )
 
@@ -54,7 +62,7 @@ SELECT
     runs.cycle,
     matches.run_id,
     matches.gold_run_id,
-    2 * matches.n_pairs / (matches.n_masks + matches.n_gold_masks) AS f1,
+    2 * matches.n_pairs / nullif(matches.n_masks + matches.n_gold_masks, 0) AS f1,
     matches.n_pairs / nullif(matches.n_masks, 0) AS precision, -- noqa: RF04
     matches.n_pairs / nullif(matches.n_gold_masks, 0) AS recall,
     matches.sum_iou / nullif(matches.n_masks, 0) AS mean_best_iou,
@@ -70,5 +78,5 @@ LEFT JOIN images ON matches.run_id = images.run_id AND matches.image_id = images
 LEFT JOIN
     image_coverage AS coverage
     ON matches.run_id = coverage.run_id AND matches.image_id = coverage.image_id
-ORDER BY f1, mean_best_iou NULLS FIRST, matches.run_id, matches.gold_run_id, matches.image_id
+ORDER BY f1 NULLS LAST, mean_best_iou NULLS FIRST, matches.run_id, matches.gold_run_id, matches.image_id
 LIMIT $n_rows
