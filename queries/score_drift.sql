@@ -35,6 +35,8 @@ columns:
   baseline_share_below: {type: DOUBLE, about: "share of the baseline's masks below it, 0..1"}
   share_below: {type: DOUBLE, about: "share of the run's masks below it, 0..1"}
   n_groups: {type: BIGINT, about: random groups of images behind the intervals}
+  n_baseline_images: {type: BIGINT, about: images that the baseline read}
+  n_images: {type: BIGINT, about: images that the run read}
   n_baseline_masks: {type: BIGINT, about: masks of the baseline that have the score}
   n_masks: {type: BIGINT, about: masks of the run that have the score}
   design: {type: VARCHAR, about: what was counted and what the interval takes as the unit}
@@ -227,6 +229,14 @@ n_masks AS (
         sum(m)::BIGINT AS n_baseline_masks
     FROM pairs
     GROUP BY run_id, baseline_run_id, score, place
+),
+
+images_of_run AS (
+    SELECT
+        run_id,
+        count(*) AS n_images
+    FROM images
+    GROUP BY run_id
 )
 
 SELECT
@@ -249,7 +259,7 @@ SELECT
         WHEN psi_figures.n_groups > 10
             THEN psi_figures.psi + student_t_975(psi_figures.n_groups - 1) * psi_figures.error
     END AS psi_high,
-    clamp(psi_figures.bias, 0, psi_figures.psi) AS psi_by_chance,
+    clamp(psi_figures.bias, 0, 'infinity') AS psi_by_chance,
     ks_figures.ks,
     clamp(ks_figures.low, 0, 1) AS ks_low,
     clamp(ks_figures.high, 0, 1) AS ks_high,
@@ -257,6 +267,8 @@ SELECT
     ks_figures.largest.q_below AS baseline_share_below,
     ks_figures.largest.p_below AS share_below,
     psi_figures.n_groups,
+    coalesce(baseline_images.n_images, 0) AS n_baseline_images,
+    coalesce(images_of_run.n_images, 0) AS n_images,
     n_masks.n_baseline_masks,
     n_masks.n_masks,
     'every mask of both runs; up to 50 random groups of images as clusters' AS design
@@ -264,4 +276,6 @@ FROM n_masks
 INNER JOIN psi_figures USING (run_id, score)
 INNER JOIN ks_figures USING (run_id, score)
 INNER JOIN runs USING (run_id)
+LEFT JOIN images_of_run USING (run_id)
+LEFT JOIN images_of_run AS baseline_images ON n_masks.baseline_run_id = baseline_images.run_id
 ORDER BY runs.stage, runs.cycle, run_id, n_masks.place

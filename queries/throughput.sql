@@ -11,7 +11,10 @@ params:
   run_id: {type: INTEGER, default: null, about: only this run; null takes all}
 columns:
   run_id: {type: INTEGER, about: run}
-  work: {type: VARCHAR, about: "what was done: generate, import, retune, gold, measure, or match:<gold run>"}
+  work:
+    type: VARCHAR
+    about: >-
+      what was done: generate, import, retune, gold, measure:<version> or match:<gold run>:<version>
   model: {type: VARCHAR, about: model of the run; null for imports}
   n_shards: {type: BIGINT, about: finished shards}
   n_images: {type: BIGINT, about: images used}

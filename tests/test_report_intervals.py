@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from curation import queries, settings
+from curation.schemas import SQL_TYPES, TABLES
 
 
 @pytest.fixture
@@ -17,11 +18,16 @@ def con():
     return con
 
 
-def answer(con, name: str, **tables: dict) -> list[dict]:
-    """Rows of the report over tables given as columns."""
-    for table, columns in tables.items():
-        con.register(f"{table}_given", pa.table(columns))
-        con.execute(f"CREATE OR REPLACE TABLE {table} AS FROM {table}_given")
+def answer(con, name: str, **given: dict) -> list[dict]:
+    """Rows of the report over tables given as columns; what is left out is null, or a table without rows."""
+    for table, schema in TABLES.items():
+        columns = given.get(table, {})
+        con.register("given", pa.table(columns or {"none": pa.array([], pa.int8())}))
+        selected = ", ".join(
+            f'{c.name if c.name in columns else "NULL"}::{SQL_TYPES[c.type]} AS "{c.name}"'
+            for c in schema.columns
+        )
+        con.execute(f'CREATE OR REPLACE TABLE "{table}" AS SELECT {selected} FROM given')
     report = queries.get(name)
     values = {parameter.name: parameter.value({}) for parameter in report.params}
     return con.execute(report.sql, values).to_arrow_table().to_pylist()
