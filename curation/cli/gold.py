@@ -67,10 +67,7 @@ def agreement(
     if output_format is not Format.table or out is not None:
         print_table(of_gold.rows(groups), output_format, out)
         return
-    parts = (
-        gold_tables.alone(groups[0]) if len(groups) == 1 else gold_tables.side_by_side(groups, console.width)
-    )
-    for part in (*parts, *gold_tables.notes(groups)):
+    for part in gold_tables.of_groups(groups, console.width):
         console.print(part)
 
 
@@ -90,7 +87,7 @@ def ceilings(
     if output_format is not Format.table or out is not None:
         print_table(of_people.rows(found), output_format, out)
         return
-    for part in gold_tables.of_ceilings(found):
+    for part in gold_tables.of_ceilings(found, console.width):
         console.print(part)
 
 

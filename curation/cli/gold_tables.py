@@ -17,6 +17,11 @@ SAM = "SAM reported 0.97 over 0.75 and 0.94 over 0.90 IoU for SA-1B, gold correc
 #: Columns of the terminal that the names of the figures, a cell and what parts two of them take.
 NAME_WIDTH, GAP = 20, 3
 CELL_WIDTH = 17
+COLUMNS = ("estimate", "bootstrap", "design-based", "images", "masks", "eff. n", "deff")
+NARROW_COLUMNS = ("estimate", "bootstrap", "images", "masks", "deff")
+#: Columns of the terminal that the table of one group takes, with masks in the millions.
+FULL_WIDTH = 100
+#: Figures that begin a new section of the table.
 SECTIONS = {
     "best_iou_over": "",
     "precision": "one-to-one",
@@ -25,7 +30,13 @@ SECTIONS = {
 }
 
 
-def title(group: Group) -> str:
+def of_groups(groups: Sequence[Group], width: int) -> Iterator[Table | Text]:
+    """All groups for a terminal of `width` columns, and how the numbers were come by."""
+    yield from _alone(groups[0], width) if len(groups) == 1 else _side_by_side(groups, width)
+    yield _notes(groups)
+
+
+def _title(group: Group) -> str:
     """What the group is, in words."""
     keys = group.keys
     parts = []
@@ -38,12 +49,13 @@ def title(group: Group) -> str:
     return "; ".join(parts)
 
 
-def alone(group: Group) -> Iterator[Table | Text]:
-    """A table of one group: a line a figure."""
-    yield Text(title(group), style="bold")
+def _alone(group: Group, width: int) -> Iterator[Table | Text]:
+    """A table of one group: a line a figure. A narrow terminal gets the bootstrap interval alone."""
+    columns = COLUMNS if width >= FULL_WIDTH else NARROW_COLUMNS
+    yield Text(_title(group), style="bold")
     table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
     table.add_column("figure", no_wrap=True)
-    for name in ("estimate", "bootstrap", "design-based", "images", "masks", "eff. n", "deff"):
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     found = group.estimates
     section = None
@@ -53,22 +65,22 @@ def alone(group: Group) -> Iterator[Table | Text]:
         if section is not None and SECTIONS.get(figure.name, section) != section:
             table.add_section()
         section = SECTIONS.get(figure.name, section or "")
-        table.add_row(_told(figure), *_cells(found, k))
+        cells = dict(zip(COLUMNS, _cells(found, k), strict=True))
+        table.add_row(_told(figure), *(cells[name] for name in columns))
     yield table
 
 
-def side_by_side(groups: Sequence[Group], width: int) -> Iterator[Table | Text]:
+def _side_by_side(groups: Sequence[Group], width: int) -> Iterator[Table | Text]:
     """Tables of several groups that fit into `width`: a column a group, the bootstrap interval under each estimate."""
     fit = max(1, (width - NAME_WIDTH) // (CELL_WIDTH + GAP))
     for first in range(0, len(groups), fit):
         yield _block(groups[first : first + fit])
 
 
-def notes(groups: Sequence[Group]) -> Iterator[Text]:
+def _notes(groups: Sequence[Group]) -> Text:
     """How the numbers were come by."""
-    golds = dict.fromkeys(group.gold for group in groups)
     lines = [
-        f"Every mask on the images with gold; gold of {'; '.join(golds)}.",
+        f"Every mask on the images with gold. {_golds(groups)}.",
         f"95 % intervals, image as cluster. Bootstrap: {BOOTSTRAP}. Design-based: linearised ratio, for shares Wilson's "
         "interval at the effective n. The bootstrap holds better for few images and shares near 0 or 1.",
         "eff. n: independent masks that would tell as much; deff: masks / eff. n. AR at k: average recall of the k best masks "
@@ -77,20 +89,23 @@ def notes(groups: Sequence[Group]) -> Iterator[Text]:
     ]
     if any(group.estimates.is_exact.any() for group in groups):
         lines.insert(2, f"Both intervals are {EXACT} there.")
-    yield Text("\n".join(lines), style="dim")
+    return Text("\n".join(lines), style="dim")
 
 
-def of_ceilings(found: Ceilings) -> Iterator[Table | Text]:
-    """People beside the model: a column a way to judge."""
+def of_ceilings(found: Ceilings, width: int) -> Iterator[Table | Text]:
+    """People beside the model: a column a way to judge; too narrow a terminal gets the intervals on lines of their own."""
     model = "" if found.run_id is None else f", and of run {found.run_id} with them"
     yield Text(f"Agreement of annotators with each other{model}", style="bold")
     table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
     table.add_column("figure", no_wrap=True)
     for one in found.judgements:
         name = f"run {found.run_id}" if one.judged == "model" else one.judged
-        table.add_column(f"{name}\nvs {one.against}", justify="right")
+        table.add_column(f"{name} vs\n{one.against}", justify="right")
+    is_narrow = NAME_WIDTH + len(found.judgements) * (CELL_WIDTH + GAP) > width
     for k, figure in enumerate(CEILING_FIGURES):
         cells = [_with_interval(one.estimates, k) for one in found.judgements]
+        if is_narrow:
+            cells = [cell.replace(" ", "\n", 1) for cell in cells]
         table.add_row(_told(figure).removeprefix("masks "), *cells)
     yield table
     lines = [
@@ -100,6 +115,14 @@ def of_ceilings(found: Ceilings) -> Iterator[Table | Text]:
         "best on each image. Both choose figure by figure.",
     ]
     yield Text("\n".join(lines), style="dim")
+
+
+def _golds(groups: Sequence[Group]) -> str:
+    """Whose gold it is, by the number of its run where the groups are parted by it."""
+    told = {group.gold: group.keys.get("gold_run_id") for group in groups}
+    return "; ".join(
+        f"Gold of {gold}" if run is None else f"Gold run {run}: {gold}" for gold, run in told.items()
+    )
 
 
 def _block(groups: Sequence[Group]) -> Table:
@@ -142,9 +165,9 @@ def _told(figure: Figure) -> str:
 
 def _cells(found: Estimates, k: int) -> list[str]:
     return [
-        number(found.estimate[k]),
-        between(found.bootstrap_low[k], found.bootstrap_high[k]),
-        between(found.design_low[k], found.design_high[k]),
+        _number(found.estimate[k]),
+        _between(found.bootstrap_low[k], found.bootstrap_high[k]),
+        _between(found.design_low[k], found.design_high[k]),
         f"{found.n_images[k]:,}",
         f"{found.n_units[k]:,.0f}",
         "" if np.isnan(found.effective_n[k]) else f"{found.effective_n[k]:,.0f}",
@@ -167,9 +190,9 @@ def _count(group: Group, of: str | None) -> Text:
     return Text(f"{max(counts):,.0f}", style="dim")
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.3f}"
 
 
-def between(low: float, high: float) -> str:
+def _between(low: float, high: float) -> str:
     return "" if np.isnan(low) else f"[{low:.3f}, {high:.3f}]"

@@ -68,9 +68,9 @@ def agreement(
     found = totals(lake, by, run_id, gold_run_id)
     if not found:
         raise LakeError(_nothing(lake, by, run_id, gold_run_id))
-    annotators = _annotators(lake, gold_run_id)
+    gold_runs = _gold_runs(lake, gold_run_id)
     figures = figures_of(by)
-    return [Group(by, one.keys, _gold(annotators, one), figures, one.estimates(figures)) for one in found]
+    return [Group(by, one.keys, _told(gold_runs, one), figures, one.estimates(figures)) for one in found]
 
 
 def rows(groups: Sequence[Group]) -> pa.Table:
@@ -111,22 +111,35 @@ def known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _annotators(lake: Lake, gold_run_id: int | None) -> dict[int, str]:
-    """Whose gold each gold run is, and how it was drawn."""
-    sql = """
-        SELECT run_id, concat(
-            coalesce(annotator, 'unknown'),
-            CASE WHEN is_anchored THEN ', corrected from predictions' WHEN NOT is_anchored THEN ', drawn from scratch' END
-        )
-        FROM runs WHERE kind = 'gold' AND ($gold_run_id IS NULL OR run_id = $gold_run_id) ORDER BY run_id
-    """
-    return dict(lake.con.execute(sql, {"gold_run_id": gold_run_id}).fetchall())
+@dataclass(frozen=True)
+class _Gold:
+    """Who drew a gold run, and how."""
+
+    annotator: str
+    way: str
 
 
-def _gold(annotators: Mapping[int, str], one: Totals) -> str:
+def _gold_runs(lake: Lake, gold_run_id: int | None) -> dict[int, _Gold]:
+    rows = lake.con.execute(
+        """
+        SELECT run_id, coalesce(annotator, 'unknown'), is_anchored FROM runs
+        WHERE kind = 'gold' AND ($gold_run_id IS NULL OR run_id = $gold_run_id) ORDER BY run_id
+        """,
+        {"gold_run_id": gold_run_id},
+    ).fetchall()
+    ways = {True: "corrected from predictions", False: "drawn from scratch", None: "drawn in an unknown way"}
+    return {number: _Gold(annotator, ways[is_anchored]) for number, annotator, is_anchored in rows}
+
+
+def _told(gold_runs: Mapping[int, _Gold], one: Totals) -> str:
+    """Whose gold a group has: "ann, eve, drawn from scratch; bob, corrected from predictions"."""
+    chosen = gold_runs.values()
     if "gold_run_id" in one.keys:
-        return annotators.get(one.keys["gold_run_id"], "unknown")
-    return "; ".join(dict.fromkeys(annotators.values()))
+        chosen = [gold_runs[one.keys["gold_run_id"]]]
+    by_way: dict[str, dict[str, None]] = {}
+    for gold in chosen:
+        by_way.setdefault(gold.way, {})[gold.annotator] = None
+    return "; ".join(f"{', '.join(names)}, {way}" for way, names in by_way.items())
 
 
 def _nothing(lake: Lake, by: str, run_id: int | None, gold_run_id: int | None) -> str:
