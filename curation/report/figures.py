@@ -166,7 +166,9 @@ def _rows(alt: Any, rows: Rows, is_stacked: bool, room: float) -> Any:
     """The rows below each other, named by an axis at the left where their words do not stand above them."""
     axis = None
     if not is_stacked:
-        axis = alt.Axis(title=None, labelLimit=room - 6, labelColor=colour("ink"), grid=False)
+        axis = alt.Axis(
+            title=None, labelLimit=room - 12, labelPadding=12, labelColor=colour("ink"), grid=False
+        )
     return alt.Chart(alt.Data(values=list(rows))).encode(y=alt.Y("label:N", sort=None, axis=axis))
 
 
@@ -206,4 +208,4 @@ def _framed(chart: Any, size: tuple[float, float], left: float, right: float, bo
 def _room(rows: Rows, key: str, most: float) -> float:
     """Room in px for the longest word of a column."""
     longest = max((len(str(row[key])) for row in rows), default=0)
-    return min(longest * CHARACTER_PX + 16, most)
+    return min(longest * CHARACTER_PX + 22, most)

@@ -165,7 +165,7 @@ def _concavity(facts: Facts) -> list[Block]:
     mean = number(
         first["adjusted_concavity"], first["adjusted_concavity_low"], first["adjusted_concavity_high"]
     )
-    end = max([0.3, *(row["high"] or row["value"] for row in dots)])
+    end = max([0.2, *(row["high"] or row["value"] for row in dots)])
     return [
         Figure(
             "concavity",
@@ -173,7 +173,7 @@ def _concavity(facts: Facts) -> list[Block]:
             alt=told("Mean concavity by relative size", dots),
             note="1 − mask area / area of its convex hull: 0 is convex. Mean with 95 % interval in bands of relative "
             f"size, as in SAM, section 5; mean over the sizes {mean}. {first['design'].capitalize()}.",
-            draw=lambda width: figures.intervals(dots, width, "mean concavity", (0, min(1, end)), ".1f"),
+            draw=lambda width: figures.intervals(dots, width, "mean concavity", (0, min(1, end)), "~g"),
         )
     ]
 

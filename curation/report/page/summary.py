@@ -4,7 +4,7 @@ import shlex
 
 from curation.report.page.blocks import Block, Commands, Number, Numbers, Words
 from curation.report.page.facts import Facts
-from curation.report.page.words import counted, number, percent, percent_interval, plain
+from curation.report.page.words import counted, number, percent, percent_interval, plain, share
 
 #: A two-sided interval of a share at this many images with gold still rests on few; below it the page says so.
 FEW_IMAGES = 50
@@ -59,14 +59,11 @@ def _verdict(agreement: dict) -> list[Block]:
     rows = [agreement.get(("best_iou_over", threshold)) for threshold in (0.75, 0.90)]
     if None in rows:
         return []
-    told = " and ".join(
-        f"{percent(row['estimate'], row['low'], row['high'])} ({percent_interval(row['low'], row['high'])}) over "
-        f"{row['iou_threshold']:.2f}"
-        for row in rows
-    )
+    three_quarters, nine_tenths = (share(row["estimate"], row["low"], row["high"]) for row in rows)
     return [
         Words(
-            f"Against gold, {told}: the share of masks whose best IoU with a gold mask is above it. {_beside_sam(rows)}"
+            f"Of the masks, {three_quarters} agree with a gold mask to more than 0.75 IoU, and {nine_tenths} to more "
+            f"than 0.90. {_beside_sam(rows)}"
         )
     ]
 
@@ -77,9 +74,9 @@ def _beside_sam(rows: list[dict]) -> str:
     if not known:
         return f"SAM reported {sam} for SA-1B."
     if all(row["high"] < row["sam_estimate"] for row in known):
-        place = "both intervals lie below: these masks agree less, and not by chance of the images"
+        place = "both lie above the intervals, so the choice of images alone does not explain the difference"
     elif all(row["low"] > row["sam_estimate"] for row in known):
-        place = "both intervals lie above"
+        place = "both lie below the intervals"
     elif all(row["low"] <= row["sam_estimate"] <= row["high"] for row in known):
         place = "both lie within the intervals, so a difference cannot be told"
     else:
@@ -97,14 +94,12 @@ def _unknown(facts: Facts, run: dict, agreement: dict) -> list[Block]:
             "`curation gold match` compares."
         )
     else:
-        doubts += _about_gold(run, recall or {}, agreement)
+        doubts += _about_gold(facts, run, recall or {}, agreement)
     if run["n_images"] < run["n_planned_images"]:
         left = run["n_planned_images"] - run["n_images"]
         doubts.append(f"The run is not finished: {counted(left, 'planned image')} are not in these figures.")
     if run["n_problems"]:
-        doubts.append(
-            f"{counted(run['n_problems'], 'input')} could not be used; they are listed under Problems."
-        )
+        doubts.append(f"{counted(run['n_problems'], 'input')} could not be used: see Problems.")
     if not facts.rows("coverage"):
         doubts.append("Shapes, overlaps and coverage: `curation measure` has not run.")
     return [Words("What these figures cannot tell:", doubts)] if doubts else []
@@ -126,7 +121,7 @@ def _gate(facts: Facts, agreement: dict) -> list[Block]:
     ]
 
 
-def _about_gold(run: dict, recall: dict, agreement: dict) -> list[str]:
+def _about_gold(facts: Facts, run: dict, recall: dict, agreement: dict) -> list[str]:
     doubts = []
     n_gold = recall.get("n_images", 0)
     without = run["n_images"] - n_gold
@@ -136,6 +131,7 @@ def _about_gold(run: dict, recall: dict, agreement: dict) -> list[str]:
             "far as the images with gold were drawn at random."
         )
     row = agreement[("best_iou_over", 0.75)]
+    doubts += _other_gold(facts, row)
     if row["low"] is not None:
         half = (row["high"] - row["low"]) / 2
         if n_gold < FEW_IMAGES and half > WANTED_HALF_WIDTH:
@@ -145,6 +141,26 @@ def _about_gold(run: dict, recall: dict, agreement: dict) -> list[str]:
                 f"points. About {plain(_rounded(needed))} images like these would make it ± 2."
             )
     return doubts
+
+
+def _other_gold(facts: Facts, shown: dict) -> list[str]:
+    """That the figures are against one gold of several, and how far the others are from it."""
+    rows = [
+        row
+        for row in facts.rows("gold_agreement", gold_run_id=None)
+        if row["figure"] == "best_iou_over" and row["iou_threshold"] == 0.75
+    ]
+    if len(rows) < 2:
+        return []
+    least, most = (pick(rows, key=lambda row: row["estimate"]) for pick in (min, max))
+    return [
+        f"Whose gold is right: the figures are against gold run {shown['gold_run_id']}, one of {len(rows)}. The share "
+        f"over 0.75 goes from {_against(least)} to {_against(most)}."
+    ]
+
+
+def _against(row: dict) -> str:
+    return f"{share(row['estimate'], row['low'], row['high'])} against gold run {row['gold_run_id']}"
 
 
 def _rounded(value: float) -> int:

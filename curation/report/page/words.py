@@ -24,7 +24,7 @@ def percent(value: float | None, low: float | None = None, high: float | None = 
 def percent_interval(low: float | None, high: float | None) -> str:
     """The interval of a share, such as 57–84 %."""
     if low is None or high is None:
-        return "no interval: one image"
+        return "no interval"
     n = _decimals(low, high)
     return f"{100 * low:.{n}f}–{100 * high:.{n}f}{THIN}%"
 
@@ -44,12 +44,10 @@ def number(value: float | None, low: float | None = None, high: float | None = N
 
 
 def plain(value: float | int | None) -> str:
-    """A number alone: whole numbers with separators, others with three significant digits, never in powers of ten."""
+    """A number alone: counts with separators, measured numbers with two decimals, fewer where they are large."""
     if value is None:
         return "–"
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}"
-    if abs(value) >= 1000:
+    if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.{2 if abs(value) < 10 else 1}f}"
 
@@ -84,7 +82,7 @@ def seconds(value: float | None) -> str:
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if value >= 2 * size:
             return f"{value / size:.1f}{THIN}{unit}"
-    return f"{value:.3g}{THIN}s"
+    return f"{plain(float(value))}{THIN}s"
 
 
 def stage(name: str | None, cycle: int | None) -> str:
