@@ -1,6 +1,6 @@
 """Agreement with gold on a terminal: one group with all that is known, several side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from rich.box import SIMPLE
@@ -21,13 +21,8 @@ COLUMNS = ("estimate", "bootstrap", "design-based", "images", "masks", "eff. n",
 NARROW_COLUMNS = ("estimate", "bootstrap", "images", "masks", "deff")
 #: Columns of the terminal that the table of one group takes, with masks in the millions.
 FULL_WIDTH = 100
-#: Figures that begin a new section of the table.
-SECTIONS = {
-    "best_iou_over": "",
-    "precision": "one-to-one",
-    "average_recall": "COCO's matching",
-    "error_kind": "error kinds",
-}
+#: Figures that stand together, parted from the others by a line.
+SECTIONS = {"precision": 1, "recall": 1, "f1": 1, "average_recall": 2, "error_kind": 3}
 
 
 def of_groups(groups: Sequence[Group], width: int) -> Iterator[Table | Text]:
@@ -53,21 +48,13 @@ def _alone(group: Group, width: int) -> Iterator[Table | Text]:
     """A table of one group: a line a figure. A narrow terminal gets the bootstrap interval alone."""
     columns = COLUMNS if width >= FULL_WIDTH else NARROW_COLUMNS
     yield Text(_title(group), style="bold")
-    table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
     found = group.estimates
-    section = None
+    lines = {}
     for k, figure in enumerate(group.figures):
-        if not found.n_images[k]:
-            continue
-        if section is not None and SECTIONS.get(figure.name, section) != section:
-            table.add_section()
-        section = SECTIONS.get(figure.name, section or "")
-        cells = dict(zip(COLUMNS, _cells(found, k), strict=True))
-        table.add_row(_told(figure), *(cells[name] for name in columns))
-    yield table
+        if found.n_images[k]:
+            cells = dict(zip(COLUMNS, _cells(found, k), strict=True))
+            lines[figure] = [cells[name] for name in columns]
+    yield _table(columns, lines)
 
 
 def _side_by_side(groups: Sequence[Group], width: int) -> Iterator[Table | Text]:
@@ -96,25 +83,21 @@ def of_ceilings(found: Ceilings, width: int) -> Iterator[Table | Text]:
     """People beside the model: a column a way to judge; too narrow a terminal gets the intervals on lines of their own."""
     model = "" if found.run_id is None else f", and of run {found.run_id} with them"
     yield Text(f"Agreement of annotators with each other{model}", style="bold")
-    table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    for one in found.judgements:
-        name = f"run {found.run_id}" if one.judged == "model" else one.judged
-        table.add_column(f"{name} vs\n{one.against}", justify="right")
-    is_narrow = NAME_WIDTH + len(found.judgements) * (CELL_WIDTH + GAP) > width
-    for k, figure in enumerate(CEILING_FIGURES):
-        cells = [_with_interval(one.estimates, k) for one in found.judgements]
-        if is_narrow:
-            cells = [cell.replace(" ", "\n", 1) for cell in cells]
-        table.add_row(_told(figure).removeprefix("masks "), *cells)
-    yield table
-    lines = [
+    judges = {"model": f"run {found.run_id}"}
+    heads = [f"{judges.get(one.judged, one.judged)} vs\n{one.against}" for one in found.judgements]
+    between = "\n" if NAME_WIDTH + len(heads) * (CELL_WIDTH + GAP) > width else " "
+    lines = {
+        figure: [_with_interval(one.estimates, k, between) for one in found.judgements]
+        for k, figure in enumerate(CEILING_FIGURES)
+    }
+    yield _table(heads, lines)
+    notes = [
         f"{found.design}. 95 % intervals: studentised bootstrap.",
         f"By chance: on each image one pair, the median of {N_DRAWS:,} draws. Best of the others (leave-one-out): each "
         "annotator in turn against whoever of the rest agrees best, image by image. Best pair (oracle): the pair that agrees "
         "best on each image. Both choose figure by figure.",
     ]
-    yield Text("\n".join(lines), style="dim")
+    yield Text("\n".join(notes), style="dim")
 
 
 def _golds(groups: Sequence[Group]) -> str:
@@ -126,23 +109,31 @@ def _golds(groups: Sequence[Group]) -> str:
 
 
 def _block(groups: Sequence[Group]) -> Table:
-    table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    for group in groups:
-        table.add_column(_head(group), justify="right", overflow="fold", min_width=CELL_WIDTH)
-    section = None
-    for k, figure in enumerate(groups[0].figures):
-        if not any(group.estimates.n_images[k] for group in groups):
-            continue
-        if section is not None and SECTIONS.get(figure.name, section) != section:
-            table.add_section()
-        section = SECTIONS.get(figure.name, section or "")
-        table.add_row(
-            _told(figure).removeprefix("masks "), *(_with_interval(group.estimates, k) for group in groups)
-        )
+    lines = {
+        figure: [_with_interval(group.estimates, k) for group in groups]
+        for k, figure in enumerate(groups[0].figures)
+        if any(group.estimates.n_images[k] for group in groups)
+    }
+    table = _table([_head(group) for group in groups], lines)
     table.add_section()
     for name, of in (("images", None), ("masks", "masks"), ("gold masks", "gold masks")):
         table.add_row(Text(name, style="dim"), *(_count(group, of) for group in groups))
+    return table
+
+
+def _table(heads: Sequence[str], lines: Mapping[Figure, Sequence[str]]) -> Table:
+    """A line a figure, in sections."""
+    table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
+    table.add_column("figure", no_wrap=True)
+    for head in heads:
+        table.add_column(head, justify="right")
+    before = None
+    for figure, cells in lines.items():
+        section = SECTIONS.get(figure.name, 0)
+        if before is not None and section != before:
+            table.add_section()
+        table.add_row(_told(figure), *cells)
+        before = section
     return table
 
 
@@ -156,11 +147,9 @@ def _head(group: Group) -> str:
 
 
 def _told(figure: Figure) -> str:
-    return (
-        f"error: {figure.told}"
-        if figure.name == "error_kind" and figure.error_kind != "none"
-        else ("no error" if figure.name == "error_kind" else figure.told)
-    )
+    if figure.name != "error_kind":
+        return figure.told
+    return "no error" if figure.error_kind == "none" else f"error: {figure.told}"
 
 
 def _cells(found: Estimates, k: int) -> list[str]:
@@ -175,11 +164,11 @@ def _cells(found: Estimates, k: int) -> list[str]:
     ]
 
 
-def _with_interval(found: Estimates, k: int) -> str:
+def _with_interval(found: Estimates, k: int, between: str = " ") -> str:
     if np.isnan(found.estimate[k]):
         return ""
     low, high = found.bootstrap_low[k], found.bootstrap_high[k]
-    return f"{found.estimate[k]:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+    return f"{found.estimate[k]:.2f}" + ("" if np.isnan(low) else f"{between}[{low:.2f}, {high:.2f}]")
 
 
 def _count(group: Group, of: str | None) -> Text:

@@ -13,6 +13,7 @@ that lists their images. `score` is the model's own confidence and becomes `pred
 import json
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -76,23 +77,28 @@ def parse_annotations(
     if len(slices) > MAX_ANNOTATIONS:
         raise RecordError(f"{len(slices):,} annotations came; one image takes {MAX_ANNOTATIONS:,}: split it")
     rows: list[dict[str, Any]] = []
-    runs: list[Runs] = []
+    segmentations: list[object] = []
     problems: list[tuple[int, InputError]] = []
     for place, (data, index) in enumerate(zip(slices, indexes, strict=True)):
         try:
             annotation = load(data)
-            row = _row(annotation, names)
-            runs.append(_runs(annotation.get("segmentation"), image))
+            rows.append({"mask_index": place, **_row(annotation, names)})
         except InputError as error:
             problems.append((index, error))
             continue
-        rows.append({"mask_index": place, **row})
-    together = Runs.concat([Runs.empty(image.height_px, image.width_px), *runs])
+        segmentations.append(annotation.get("segmentation"))
+    try:
+        runs = _runs(segmentations, image)
+    except InputError:
+        runs, bad = _runs_one_by_one(segmentations, image)
+        problems += [(indexes[rows[k]["mask_index"]], error) for k, error in bad.items()]
+        rows = [row for k, row in enumerate(rows) if k not in bad]
     columns = [
         pa.array([row[name] for row in rows], kind)
         for name, kind in zip(COLUMNS.names, COLUMNS.types, strict=True)
     ]
-    return Record(image, Annotations(together, pa.record_batch(columns, schema=COLUMNS)), problems)
+    annotations = Annotations(runs, pa.record_batch(columns, schema=COLUMNS))
+    return Record(image, annotations, sorted(problems, key=itemgetter(0)))
 
 
 def load(data: bytes) -> Any:
@@ -133,18 +139,42 @@ def _row(annotation: object, names: Mapping[int | str, str]) -> dict[str, Any]:
     }
 
 
-def _runs(segmentation: object, image: RecordImage) -> Runs:
-    """One mask."""
+def _runs(segmentations: Sequence[object], image: RecordImage) -> Runs:
+    """All masks at once, which is what makes reading fast. Raises InputError if any is bad."""
     size = image.height_px, image.width_px
-    if isinstance(segmentation, list):
+    polygons, strings, others = [], [], []
+    for k, segmentation in enumerate(segmentations):
         if not segmentation:
             raise RecordError(
-                "segmentation: an empty list came; it must be polygons or RLE, a box alone is no mask"
+                f"segmentation: {told(segmentation)} came; it must be polygons or RLE, a box alone is no mask"
             )
-        return masks.join_polygons([segmentation], *size)
-    if segmentation is None:
-        raise RecordError("segmentation: nothing came; it must be polygons or RLE, a box alone is no mask")
-    return masks.parse(segmentation, size)
+        is_string = isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), str)
+        if isinstance(segmentation, list):
+            polygons.append(k)
+        elif is_string and segmentation.get("size") == list(size):
+            strings.append(k)
+        else:
+            others.append(k)
+    parts = [
+        masks.join_polygons([segmentations[k] for k in polygons], *size),
+        masks.parse_strings([segmentations[k]["counts"] for k in strings], *size),
+        *(masks.parse(segmentations[k], size) for k in others),
+    ]
+    order = np.array([*polygons, *strings, *others], np.int64)
+    return Runs.concat(parts)[np.argsort(order)]
+
+
+def _runs_one_by_one(
+    segmentations: Sequence[object], image: RecordImage
+) -> tuple[Runs, dict[int, InputError]]:
+    """The masks that can be read, and the errors of the others by their place."""
+    parts, bad = [Runs.empty(image.height_px, image.width_px)], {}
+    for k, segmentation in enumerate(segmentations):
+        try:
+            parts.append(_runs([segmentation], image))
+        except InputError as error:
+            bad[k] = error
+    return Runs.concat(parts), bad
 
 
 def _id_text(value: object) -> str | None:

@@ -37,7 +37,7 @@ class Figure:
 
 
 _WORDS = {
-    "best_iou_over": "masks over {t:.2f} IoU",
+    "best_iou_over": "IoU over {t:.2f}",
     "mean_best_iou": "mean IoU",
     "mean_boundary_iou": "mean boundary IoU",
     "precision": "precision at {t:.2f}",

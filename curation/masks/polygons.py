@@ -48,15 +48,20 @@ def rasterise(polygons: Sequence[Sequence[float]], height: int, width: int) -> R
 
 def join_polygons(groups: Sequence[Sequence[Sequence[float]]], height: int, width: int) -> Runs:
     """N masks, each the union of its polygons (as pycocotools.mask.merge). Raises RleError, also for a mask of none."""
-    drawn = rasterise(list(chain.from_iterable(groups)), height, width)
-    ends = np.cumsum([len(group) for group in groups])
-    masks = [Runs.empty(height, width)]
-    for index, (group, end) in enumerate(zip(groups, ends.tolist(), strict=True)):
+    for index, group in enumerate(groups):
         if not group:
             raise RleError(f"segmentation of mask {index}: no polygon came; leave the mask out, or draw it")
-        parts = drawn[end - len(group) : end]
-        masks.append(parts if len(group) == 1 else union(parts))
-    return Runs.concat(masks)
+    drawn = rasterise(list(chain.from_iterable(groups)), height, width)
+    n_polygons = [len(group) for group in groups]
+    if len(drawn) == len(groups):
+        return drawn
+    firsts = np.cumsum([0, *n_polygons[:-1]]).tolist()
+    return Runs.concat(
+        [
+            drawn[first] if n == 1 else union(drawn[first : first + n])
+            for first, n in zip(firsts, n_polygons, strict=True)
+        ]
+    )
 
 
 def _checked_length(index: int, polygon: object) -> int:

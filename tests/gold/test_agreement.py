@@ -194,7 +194,7 @@ def test_the_command_tells_figures_intervals_and_how_they_were_come_by(matched):
     alone = curation(matched, "gold", "agreement", "--gold", "2")
     assert alone.exit_code == 0
     for words in (
-        "masks over 0.90 IoU",
+        "IoU over 0.90",
         "bootstrap",
         "deff",
         "Gold run 2: ann, drawn from scratch",
