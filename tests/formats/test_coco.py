@@ -228,6 +228,29 @@ def test_several_files_a_tar_and_worker_processes_give_the_same_lake(tmp_path):
     assert found[0] == found[1] == found[2]
 
 
+def test_a_file_and_pictures_in_a_bucket(lake, tmp_path, s3_server):
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=s3_server)
+    client.create_bucket(Bucket="coco")
+    client.put_object(Bucket="coco", Key="ann/a.json", Body=json.dumps(document(2)).encode())
+    client.put_object(Bucket="coco", Key="pictures/val/000.jpg", Body=jpeg(0))
+    import_coco(lake, "s3://coco/ann", images="s3://coco/pictures")
+    found = rows(lake, "SELECT uri, sha256 IS NOT NULL AS is_there FROM images ORDER BY 1")
+    assert [(row["uri"], row["is_there"]) for row in found] == [
+        ("s3://coco/pictures/val/000.jpg", True),
+        ("s3://coco/pictures/val/001.jpg", False),
+    ]
+
+
+def test_a_file_that_is_written_anew_in_one_process_is_read_anew(lake, tmp_path):
+    path = write(tmp_path / "a.json", document())
+    import_coco(lake, path)
+    write(path, document(n_images=2, n_masks=1))
+    assert import_coco(lake, path).n_problems(lake) == 0
+    assert rows(lake, "SELECT count(*) AS n FROM gold_masks") == [{"n": 22}]
+
+
 def test_the_same_file_finds_its_run_and_a_changed_one_makes_a_new_one(lake, tmp_path):
     path = write(tmp_path / "a.json", document())
     first, again = import_coco(lake, path), import_coco(lake, path)
