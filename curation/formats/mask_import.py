@@ -6,7 +6,6 @@ A format gives a plan of numbered items, one an image, and a work that reads one
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import ClassVar, Protocol
 
 import duckdb
@@ -20,7 +19,7 @@ from curation.formats.images import ImageHead
 from curation.formats.plan import Item, Plan
 from curation.formats.sa1b import Annotations, Record, RecordImage
 from curation.lake import Lake, insert
-from curation.masks import areas, boxes, to_strings
+from curation.masks import areas, boxes
 from curation.runs import Run, RunSpec
 from curation.schemas import TABLES
 from curation.shards import Done, Result, Shard, Summary, problem
@@ -182,7 +181,7 @@ class ImportWork(ABC):
         columns["bbox_xywh"] = pa.ListArray.from_arrays(
             np.arange(0, tight.size + 1, 4, dtype=np.int32), pa.array(tight.reshape(-1))
         )
-        columns["rle_counts"] = list(chain.from_iterable(map(to_strings, all_runs)))
+        columns["rle_counts"] = pa.concat_arrays([found.rle_counts for _, found in usable])
         constants = {"run_id": usable[0][0]["run_id"], **vars(self.origin)}
         if "is_crowd" not in columns:
             constants["is_crowd"] = False

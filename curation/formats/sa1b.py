@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from curation import ids, masks
 from curation.errors import InputError, RecordError
-from curation.formats import tars
+from curation.formats import sa1b_scan, tars
 from curation.masks import Runs
 from curation.whole_files import write_whole
 
@@ -63,10 +63,19 @@ class RecordImage:
 
 @dataclass(frozen=True)
 class Annotations:
-    """N annotations of one image: their masks, and `columns` (COLUMNS, N rows), null where the source is silent."""
+    """N annotations of one image: their masks, and `columns` (COLUMNS, N rows), null where the source is silent.
+
+    `counts` are the masks as COCO strings, where reading them has given those already.
+    """
 
     runs: Runs
     columns: pa.RecordBatch
+    counts: pa.Array | None = None
+
+    @property
+    def rle_counts(self) -> pa.Array:
+        """The masks as COCO strings, as pycocotools writes them."""
+        return pa.array(masks.to_strings(self.runs), pa.string()) if self.counts is None else self.counts
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,42 @@ class Record:
 
 def parse_record(data: bytes) -> Record:
     """Check one file's bytes. Bad annotations go to `problems`; RecordError where the whole file is no use."""
-    document = _load(data)
+    return _parse_scanned(data) or _parse_document(_load(data))
+
+
+def _parse_scanned(data: bytes) -> Record | None:
+    """The record where nothing in it is unusual, several times faster than through Python's objects; else None."""
+    scanned = sa1b_scan.scan(data)
+    if scanned is None or len(scanned.ids) > MAX_ANNOTATIONS:
+        return None
+    try:
+        image = checked_image(scanned.image)
+        runs, counts = masks.parse_canonical(scanned.counts, image.height_px, image.width_px)
+    except InputError:
+        return None
+    n_masks = len(scanned.ids)
+    columns = [
+        pa.array(np.arange(n_masks, dtype=np.int32)),
+        scanned.ids,
+        _rows(scanned.bbox_xywh),
+        pa.array(scanned.predicted_iou),
+        pa.array(scanned.stability_score),
+        _rows(scanned.crop_box_xywh),
+        _rows(scanned.point_xy),
+        pa.nulls(n_masks, pa.string()),
+        pa.nulls(n_masks, pa.string()),
+    ]
+    return Record(image, Annotations(runs, pa.record_batch(columns, schema=COLUMNS), counts))
+
+
+def _rows(values: np.ndarray) -> pa.Array:
+    """Rows of (N, k) as lists."""
+    n_rows, length = values.shape
+    offsets = np.arange(0, n_rows * length + 1, length, dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, np.ascontiguousarray(values).reshape(-1))
+
+
+def _parse_document(document: Any) -> Record:
     if not isinstance(document, dict) or not {"image", "annotations"} <= document.keys():
         raise RecordError(
             f'{_told(document)} came; an SA-1B record is an object with "image" and "annotations"'

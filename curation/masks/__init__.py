@@ -1,7 +1,7 @@
 """Masks as run lengths: the only place that knows RLE. Compiled kernels on runs, never a full canvas."""
 
 from curation.masks.boundary import boundaries, boundary_distance_px, erode
-from curation.masks.codec import parse, parse_strings, to_coco, to_strings
+from curation.masks.codec import parse, parse_canonical, parse_strings, to_coco, to_strings
 from curation.masks.geometry import areas, boxes, holes, largest_pieces, shape
 from curation.masks.iou import intersections, iou, paired_intersections, paired_iou
 from curation.masks.labels import encode_labels
@@ -36,6 +36,7 @@ __all__ = [
     "paired_intersections",
     "paired_iou",
     "parse",
+    "parse_canonical",
     "parse_strings",
     "rasterise",
     "remove_small_regions",

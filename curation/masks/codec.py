@@ -55,16 +55,21 @@ def parse_strings(
 
     An Arrow string or binary array is read where it lies. Raises RleError that names the index of a bad string.
     """
-    check_size(height, width)
-    height, width = int(height), int(width)
-    if len(counts) == 0:
-        return Runs.empty(height, width)
-    chars, char_offsets = _char_buffers(counts)
-    _check_chars(chars, char_offsets)
-    runs, run_offsets, code, mask, at, value = _parse_chars(chars, char_offsets, height * width)
-    if code != _OK:
-        raise RleError(f"{_where(mask, len(counts))}: {_complaint(code, at, value, height, width)}")
-    return Runs(height, width, runs, run_offsets)
+    return _read(counts, height, width)[0]
+
+
+def parse_canonical(
+    counts: Sequence[str | bytes] | pa.Array | pa.ChunkedArray, height: int, width: int
+) -> tuple[Runs, pa.Array]:
+    """As `parse_strings`, and the strings that `to_strings` writes, as an Array of strings.
+
+    Nearly all tools write what pycocotools writes; then what came is returned as it is, which takes no time.
+    """
+    runs, chars, char_offsets, is_canonical = _read(counts, height, width)
+    if not is_canonical:
+        return runs, pa.array(to_strings(runs), pa.string())
+    offsets, data = pa.py_buffer(char_offsets.astype(np.int32)), pa.py_buffer(chars)
+    return runs, pa.StringArray.from_buffers(len(runs), offsets, data)
 
 
 def to_strings(runs: Runs) -> list[str]:
@@ -78,6 +83,22 @@ def to_strings(runs: Runs) -> list[str]:
 def to_coco(runs: Runs, i: int = 0) -> dict:
     """Mask i as a COCO segmentation, {"size": [h, w], "counts": str}."""
     return {"size": [runs.height, runs.width], "counts": to_strings(runs[i])[0]}
+
+
+def _read(
+    counts: Sequence[str | bytes] | pa.Array | pa.ChunkedArray, height: int, width: int
+) -> tuple[Runs, np.ndarray, np.ndarray, bool]:
+    """Masks, their strings' bytes and where each starts, and whether pycocotools would write the same."""
+    check_size(height, width)
+    height, width = int(height), int(width)
+    if len(counts) == 0:
+        return Runs.empty(height, width), np.zeros(0, np.uint8), np.zeros(1, np.int64), True
+    chars, char_offsets = _char_buffers(counts)
+    _check_chars(chars, char_offsets)
+    runs, run_offsets, code, mask, at, value, is_canonical = _parse_chars(chars, char_offsets, height * width)
+    if code != _OK:
+        raise RleError(f"{_where(mask, len(counts))}: {_complaint(code, at, value, height, width)}")
+    return Runs(height, width, runs, run_offsets), chars, char_offsets, is_canonical
 
 
 # ---------------------------------------------------------------------------------------------- checks
@@ -196,7 +217,10 @@ def _arrow_strings(counts: Sequence[str | bytes]) -> pa.Array:
 
 @njit(cache=True, nogil=True)
 def _parse_chars(chars, char_offsets, n_pixels):
-    """Runs of all strings: (counts, offsets, code, mask, at, value), the last four for the first error.
+    """Runs of all strings: (counts, offsets, code, mask, at, value, is_canonical).
+
+    Code, mask, at and value are for the first error. Canonical are strings without zero-length runs and without
+    groups of bits that could be left out.
 
     Expects characters in range. Values stay below 2^30 + n_pixels, so nothing here can overflow.
     """
@@ -207,6 +231,7 @@ def _parse_chars(chars, char_offsets, n_pixels):
     counts = np.empty(n_runs, np.uint32)
     offsets = np.zeros(n_masks + 1, np.int64)
     filled = 0
+    is_canonical = True
     for mask in range(n_masks):
         k, stop = char_offsets[mask], char_offsets[mask + 1]
         first = filled
@@ -217,10 +242,12 @@ def _parse_chars(chars, char_offsets, n_pixels):
             k += 1
             while group >= 32:
                 if k == stop:
-                    return counts, offsets, _TRUNCATED, mask, 0, 0
+                    return counts, offsets, _TRUNCATED, mask, 0, 0, False
                 if shift == 5 * _MAX_CHARS:
-                    return counts, offsets, _TOO_LONG, mask, k - char_offsets[mask] - _MAX_CHARS, 0
+                    return counts, offsets, _TOO_LONG, mask, k - char_offsets[mask] - _MAX_CHARS, 0, False
+                sign = group & 16
                 group = np.int64(chars[k]) - _FIRST_CHAR
+                is_canonical &= group != (31 if sign else 0)
                 value |= (group & 31) << shift
                 shift += 5
                 k += 1
@@ -228,10 +255,10 @@ def _parse_chars(chars, char_offsets, n_pixels):
             if run > 2:
                 value += before_last
             if value < 0:
-                return counts, offsets, _NEGATIVE, mask, run, value
+                return counts, offsets, _NEGATIVE, mask, run, value, False
             total += value
             if total > n_pixels:
-                return counts, offsets, _TOO_MANY, mask, run, total
+                return counts, offsets, _TOO_MANY, mask, run, total, False
             before_last, last = last, value
             if run == 0 or (value > 0 and (filled - first) & 1 == run & 1):
                 counts[filled] = value
@@ -240,9 +267,10 @@ def _parse_chars(chars, char_offsets, n_pixels):
                 counts[filled - 1] += value
             run += 1
         if total != n_pixels:
-            return counts, offsets, _TOO_FEW, mask, run, total
+            return counts, offsets, _TOO_FEW, mask, run, total, False
+        is_canonical &= filled - first == run
         offsets[mask + 1] = filled
-    return counts[:filled].copy(), offsets, _OK, 0, 0, 0
+    return counts[:filled].copy(), offsets, _OK, 0, 0, 0, is_canonical
 
 
 @njit(cache=True, nogil=True)

@@ -110,7 +110,7 @@ def _boxes(counts, offsets, height):
         for k in range(first, stop - 1, 2):
             y += np.int64(counts[k])
             if y >= height:
-                n_columns = 1 if y < 2 * height else y // height  # mostly 1, and a division is slow
+                n_columns = 1 if y < 2 * height else y // height  # a division is slow
                 x, y = x + n_columns, y - n_columns * height
             if x0 < 0:
                 x0 = x

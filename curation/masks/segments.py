@@ -86,7 +86,8 @@ def _split(counts, offsets, height):
                 firsts[n], ends[n] = column + y, column + end
                 n += 1
             elif end > height:
-                n_columns = 1 if end <= 2 * height else (end - 1) // height  # mostly 1, and a division is slow
+                # Mostly the next column, and a division is slow.
+                n_columns = 1 if end <= 2 * height else (end - 1) // height
                 column, end = column + n_columns * (height + 1), end - n_columns * height
             y = end
             if y == height:

@@ -140,3 +140,32 @@ def test_a_crop_outside_the_image_is_refused(crop):
 def test_encode_refuses_what_is_no_batch(wrong):
     with pytest.raises(RleError, match=r"^encode"):
         masks.encode(wrong)
+
+
+def padded(text: str, data) -> str:
+    """The same numbers, some with a group of five bits more than they need."""
+    padded = ""
+    for char in text:
+        group = ord(char) - 48
+        if group < 32 and data.draw(st.booleans()):  # the last group of a number; its bit 16 is the sign
+            padded += chr(48 + 32 + group) + chr(48 + (31 if group & 16 else 0))
+        else:
+            padded += char
+    return padded
+
+
+@quick
+@given(batches(), st.data())
+def test_canonical_strings_are_pycocotools_own_whatever_came(pixels, data):
+    strings = coco_strings(pixels)
+    for came in (strings, [padded(text, data) for text in strings]):
+        runs, texts = masks.parse_canonical(came, *pixels.shape[1:])
+        assert runs == masks.encode(pixels)
+        assert texts.to_pylist() == strings
+        assert texts.type == pa.string()
+
+
+def test_canonical_strings_of_zero_length_runs_are_merged():
+    came = ["0" + "00" + chr(48 + 9)]  # 0, 0, 0, then 9 more than the run before the last: nine pixels
+    runs, texts = masks.parse_canonical(came, 3, 3)
+    assert texts.to_pylist() == masks.to_strings(runs) != came
