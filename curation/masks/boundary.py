@@ -52,90 +52,91 @@ def _eroded(segments: Segments, distance_px: int) -> Segments:
 def _erode(firsts, ends, offsets, stride, distance):
     """Segments of the eroded masks: shortened by `distance` at both ends, then met over 2 distance + 1 columns.
 
-    Columns are met in blocks of that many: a window is the end of one block and the start of the next (van Herk).
+    Columns are met in blocks of that many: a window is the end of one block and the start of the next (van Herk 1992).
     Shortened segments of a column lie at least 2 distance + 1 apart, and so does whatever is left of several
     columns, which bounds the length of every list here.
     """
     window = 2 * distance + 1
     most = stride // (window + 1) + 2
-    suffix_firsts = np.empty((window, most), np.int64)
-    suffix_ends = np.empty((window, most), np.int64)
-    n_suffix = np.zeros(window, np.int64)
-    prefix_firsts, prefix_ends = np.empty(most, np.int64), np.empty(most, np.int64)
-    next_firsts, next_ends = np.empty(most, np.int64), np.empty(most, np.int64)
-    out_firsts = np.empty(len(firsts) + most, np.int64)
-    out_ends = np.empty(len(firsts) + most, np.int64)
+    suffix_firsts, suffix_ends = (
+        np.empty((window + 1, most), np.int64),
+        np.empty((window + 1, most), np.int64),
+    )
+    n_suffix = np.zeros(window + 1, np.int64)
+    out_firsts, out_ends = np.empty(len(firsts), np.int64), np.empty(len(firsts), np.int64)
     out_offsets = np.zeros(len(offsets), np.int64)
     n = 0
     for mask in range(len(offsets) - 1):
-        column_firsts, column_ends, column_offsets, left = _shortened(
-            firsts[offsets[mask] : offsets[mask + 1]],
-            ends[offsets[mask] : offsets[mask + 1]],
-            stride,
-            distance,
-        )
-        n_columns = len(column_offsets) - 1
-        for block in range(0, n_columns - window + 1, window):
-            last = block + window - 1
-            start, stop = column_offsets[last], column_offsets[last + 1]
-            n_suffix[window - 1] = stop - start
-            suffix_firsts[window - 1, : stop - start] = column_firsts[start:stop]
-            suffix_ends[window - 1, : stop - start] = column_ends[start:stop]
-            for k in range(window - 2, -1, -1):
-                start, stop = column_offsets[block + k], column_offsets[block + k + 1]
-                n_suffix[k] = _meet(
-                    suffix_firsts[k + 1, : n_suffix[k + 1]],
-                    suffix_ends[k + 1, : n_suffix[k + 1]],
-                    column_firsts[start:stop],
-                    column_ends[start:stop],
-                    suffix_firsts[k],
-                    suffix_ends[k],
-                )
-            n_prefix = -1  # of no column: everything
-            for k in range(window):
-                x = block + k + window - 1  # last column of the window that starts at column k of the block
-                if x >= n_columns or n_suffix[window - 1] == 0:
-                    break
-                if n + most > len(out_firsts):
-                    out_firsts = np.concatenate((out_firsts, np.empty(len(out_firsts), np.int64)))
-                    out_ends = np.concatenate((out_ends, np.empty(len(out_ends), np.int64)))
-                if k == 0:
-                    n_met = n_suffix[0]
-                    out_firsts[n : n + n_met] = suffix_firsts[0, :n_met]
-                    out_ends[n : n + n_met] = suffix_ends[0, :n_met]
-                else:
-                    start, stop = column_offsets[x], column_offsets[x + 1]
-                    if n_prefix < 0:
-                        n_prefix = stop - start
-                        prefix_firsts[:n_prefix] = column_firsts[start:stop]
-                        prefix_ends[:n_prefix] = column_ends[start:stop]
-                    else:
-                        n_prefix = _meet(
-                            prefix_firsts[:n_prefix],
-                            prefix_ends[:n_prefix],
-                            column_firsts[start:stop],
-                            column_ends[start:stop],
-                            next_firsts,
-                            next_ends,
-                        )
-                        prefix_firsts, next_firsts = next_firsts, prefix_firsts
-                        prefix_ends, next_ends = next_ends, prefix_ends
-                    if n_prefix == 0:
-                        break
-                    n_met = _meet(
-                        suffix_firsts[k, : n_suffix[k]],
-                        suffix_ends[k, : n_suffix[k]],
-                        prefix_firsts[:n_prefix],
-                        prefix_ends[:n_prefix],
-                        out_firsts[n:],
-                        out_ends[n:],
-                    )
-                column = (left + x - distance) * stride
-                out_firsts[n : n + n_met] += column
-                out_ends[n : n + n_met] += column
-                n += n_met
+        start, stop = offsets[mask], offsets[mask + 1]
+        columns = _shortened(firsts[start:stop], ends[start:stop], stride, distance)
+        for block in range(0, len(columns[2]) - window, window):
+            _meet_to_end(columns, block, stride, suffix_firsts, suffix_ends, n_suffix)
+            if n_suffix[window - 1] == 0:
+                continue
+            if n + window * most > len(out_firsts):
+                more = np.empty(len(out_firsts) + window * most, np.int64)
+                out_firsts, out_ends = np.concatenate((out_firsts, more)), np.concatenate((out_ends, more))
+            n = _meet_windows(
+                columns, block, stride, suffix_firsts, suffix_ends, n_suffix, out_firsts, out_ends, n
+            )
         out_offsets[mask + 1] = n
     return out_firsts[:n].copy(), out_ends[:n].copy(), out_offsets
+
+
+@njit(cache=True, nogil=True)
+def _meet_to_end(columns, block, stride, suffix_firsts, suffix_ends, n_suffix):
+    """What columns k to the last of a block share, for every k; behind the last, everything."""
+    column_firsts, column_ends, column_offsets, _ = columns
+    window = len(n_suffix) - 1
+    suffix_firsts[window, 0], suffix_ends[window, 0], n_suffix[window] = 0, stride, 1
+    for k in range(window - 1, -1, -1):
+        start, stop = column_offsets[block + k], column_offsets[block + k + 1]
+        n_suffix[k] = _meet(
+            suffix_firsts[k + 1, : n_suffix[k + 1]],
+            suffix_ends[k + 1, : n_suffix[k + 1]],
+            column_firsts[start:stop],
+            column_ends[start:stop],
+            suffix_firsts[k],
+            suffix_ends[k],
+        )
+
+
+@njit(cache=True, nogil=True)
+def _meet_windows(columns, block, stride, suffix_firsts, suffix_ends, n_suffix, out_firsts, out_ends, n):
+    """Append, for every window that starts in a block, what its columns share, as the window's middle column."""
+    column_firsts, column_ends, column_offsets, left = columns
+    window, most = len(n_suffix) - 1, suffix_firsts.shape[1]
+    prefix_firsts, prefix_ends = np.zeros(most, np.int64), np.full(most, stride)
+    next_firsts, next_ends = np.empty(most, np.int64), np.empty(most, np.int64)
+    n_prefix = 1  # of no column: everything
+    for k in range(min(window, len(column_offsets) - window - block)):
+        if k > 0:
+            start, stop = column_offsets[block + window + k - 1], column_offsets[block + window + k]
+            n_prefix = _meet(
+                prefix_firsts[:n_prefix],
+                prefix_ends[:n_prefix],
+                column_firsts[start:stop],
+                column_ends[start:stop],
+                next_firsts,
+                next_ends,
+            )
+            prefix_firsts, next_firsts = next_firsts, prefix_firsts
+            prefix_ends, next_ends = next_ends, prefix_ends
+        if n_prefix == 0:
+            break
+        n_met = _meet(
+            suffix_firsts[k, : n_suffix[k]],
+            suffix_ends[k, : n_suffix[k]],
+            prefix_firsts[:n_prefix],
+            prefix_ends[:n_prefix],
+            out_firsts[n:],
+            out_ends[n:],
+        )
+        column = (left + block + k + window // 2) * stride
+        out_firsts[n : n + n_met] += column
+        out_ends[n : n + n_met] += column
+        n += n_met
+    return n
 
 
 @njit(cache=True, nogil=True)
