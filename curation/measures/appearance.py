@@ -38,7 +38,7 @@ def appearance(image: ImageMasks, pixels: np.ndarray) -> pa.Table:
             f"picture: {pixels.dtype} {pixels.shape} came; it must be uint8 {(image.height_px, image.width_px, 3)}, as "
             "the image is stored (height, width, RGB); put the picture there that the masks were drawn on"
         )
-    grey = pixels @ GREY_SHARES
+    grey = _grey(pixels)
     gradient = _gradient(grey)
     values = np.empty((len(image), 14))
     for index, (x, y, w, h) in enumerate(boxes(image.runs).tolist()):
@@ -46,8 +46,19 @@ def appearance(image: ImageMasks, pixels: np.ndarray) -> pa.Table:
         x0, y0 = max(x - margin, 0), max(y - margin, 0)
         x1, y1 = min(x + w + margin, image.width_px), min(y + h + margin, image.height_px)
         mask = decode(image.runs[index], (x0, y0, x1 - x0, y1 - y0))[0]
-        _measure(mask, x0, y0, pixels, grey, gradient, values[index])
+        _measure(mask, _at_boundary(mask), x0, y0, pixels, grey, gradient, values[index])
     return _table(image, values)
+
+
+def _at_boundary(mask: np.ndarray) -> np.ndarray:
+    """Flat indexes of the pixels of a crop (h, w) that have a neighbour on the other side of the boundary, rising."""
+    is_at = np.zeros_like(mask)
+    beside, below = mask[:, 1:] ^ mask[:, :-1], mask[1:] ^ mask[:-1]
+    is_at[:, 1:] |= beside
+    is_at[:, :-1] |= beside
+    is_at[1:] |= below
+    is_at[:-1] |= below
+    return np.flatnonzero(is_at)
 
 
 def _table(image: ImageMasks, values: np.ndarray) -> pa.Table:
@@ -77,6 +88,18 @@ def _means(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(cache=True, nogil=True)
+def _grey(pixels):
+    """Grey values, float32 (H, W)."""
+    height, width, _ = pixels.shape
+    result = np.empty((height, width), np.float32)
+    red, green, blue = GREY_SHARES
+    for y in range(height):
+        for x in range(width):
+            result[y, x] = red * pixels[y, x, 0] + green * pixels[y, x, 1] + blue * pixels[y, x, 2]
+    return result
+
+
+@njit(cache=True, nogil=True)
 def _gradient(grey):
     """Magnitude of Sobel's gradient, float32 (H, W); the image's border is repeated."""
     height, width = grey.shape
@@ -92,33 +115,30 @@ def _gradient(grey):
 
 
 @njit(cache=True, nogil=True)
-def _measure(mask, left, top, pixels, grey, gradient, sums):
+def _measure(mask, at_boundary, left, top, pixels, grey, gradient, sums):
     """Sums over one mask's bands: for inside, then outside, pixels, red, green, blue, Laplacian, its square; then
     the gradient on the boundary and the largest near it. `mask` is a crop of the picture at (left, top)."""
     height, width = mask.shape
     is_seen = np.zeros((height, width), np.bool_)
     sums[:] = 0
-    for y in range(height):
-        for x in range(width):
-            side = mask[y, x]
-            here, is_boundary = np.float32(0), False
-            for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
-                v, u = y + dy, x + dx
-                if 0 <= v < height and 0 <= u < width and mask[v, u] != side:
-                    is_boundary = True
-                    here = max(here, gradient[top + v, left + u])
-            if not is_boundary:
-                continue
-            largest = np.float32(0)
-            for v in range(max(y - BAND_PX, 0), min(y + BAND_PX + 1, height)):
-                for u in range(max(x - BAND_PX, 0), min(x + BAND_PX + 1, width)):
-                    largest = max(largest, gradient[top + v, left + u])
-                    if mask[v, u] != side and not is_seen[v, u]:
-                        is_seen[v, u] = True
-                        _add(mask, v, u, left, top, pixels, grey, sums[6:12] if side else sums[:6])
-            if side:
-                sums[12] += max(here, gradient[top + y, left + x])
-                sums[13] += largest
+    for place in at_boundary:
+        y, x = place // width, place % width
+        side = mask[y, x]
+        here, largest = gradient[top + y, left + x], np.float32(0)
+        for v in range(max(y - BAND_PX, 0), min(y + BAND_PX + 1, height)):
+            for u in range(max(x - BAND_PX, 0), min(x + BAND_PX + 1, width)):
+                there = gradient[top + v, left + u]
+                largest = max(largest, there)
+                if mask[v, u] == side:
+                    continue
+                if abs(v - y) + abs(u - x) == 1:
+                    here = max(here, there)
+                if not is_seen[v, u]:
+                    is_seen[v, u] = True
+                    _add(mask, v, u, left, top, pixels, grey, sums[6:12] if side else sums[:6])
+        if side:
+            sums[12] += here
+            sums[13] += largest
 
 
 @njit(cache=True, nogil=True)
