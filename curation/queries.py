@@ -60,7 +60,8 @@ class Query:
         """Rows of the report; no rows on an empty lake.
 
         Strings are turned into the parameter's type. Raises QueryError on an unknown, missing or
-        unfitting parameter, and where the columns are not the declared ones.
+        unfitting parameter, on the number of a run that is not there, and where the columns are not the
+        declared ones.
         """
         unknown = sorted(set(given) - {p.name for p in self.params})
         if unknown:
@@ -69,6 +70,7 @@ class Query:
                 f"report {self.name}: unknown parameter(s) {', '.join(unknown)}; allowed: {allowed}"
             )
         values = self._values(lake, given)
+        self._check_runs(lake, values)
         try:
             rows = lake.query(self.sql, values)
         except duckdb.Error as error:
@@ -101,6 +103,21 @@ class Query:
             raise QueryError(
                 f"report {self.name}: {parameter.name} is {value!r}; it must be {parameter.type}"
             ) from error
+
+    def _check_runs(self, lake: Lake, values: Mapping[str, Any]) -> None:
+        """A mistyped run must not look like a run without masks."""
+        asked = {
+            name: run_id for name, run_id in values.items() if name.endswith("run_id") and run_id is not None
+        }
+        if not asked:
+            return
+        kinds = dict(lake.con.execute("SELECT run_id, kind FROM runs ORDER BY run_id").fetchall())
+        for name, run_id in asked.items():
+            if run_id not in kinds:
+                there = ", ".join(f"{known} ({kind})" for known, kind in kinds.items()) or "none"
+                raise QueryError(
+                    f"report {self.name}: {name} is {run_id}, which is no run; there are: {there}"
+                )
 
     def _check_columns(self, lake: Lake, values: Mapping[str, Any]) -> None:
         described = lake.con.execute(f"DESCRIBE {self.sql.strip().rstrip(';')}", values).fetchall()

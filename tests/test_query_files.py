@@ -59,3 +59,9 @@ def test_a_required_parameter_must_be_given(lake):
     query = queries.parse("tags", FILE.replace("default: 0, ", ""))
     with pytest.raises(QueryError, match="missing and has no default"):
         query.run(lake)
+
+
+def test_a_run_that_is_not_there_is_refused(lake):
+    """It would look like a run without masks."""
+    with pytest.raises(QueryError, match="run_id is 7, which is no run; there are: none"):
+        queries.get("stage_summary").run(lake, run_id=7)
