@@ -95,6 +95,12 @@ def altair() -> ModuleType:
     return alt
 
 
+def check_installed() -> None:
+    """Raise MissingExtraError where charts or pictures of them cannot be made: before long work, not after it."""
+    altair()
+    _vl_convert()
+
+
 def save(chart: Any, path: Path) -> None:
     """Write a chart to a .png, .svg, .html or .json file. Raises InputError for any other ending."""
     kind = path.suffix.lower()

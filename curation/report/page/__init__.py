@@ -12,7 +12,7 @@ from curation.errors import MissingExtraError
 from curation.lake import Lake
 from curation.report import charts
 from curation.report.page.blocks import Block, Figure, Pictures
-from curation.report.page.facts import Facts, Subject, choose
+from curation.report.page.facts import Facts, choose
 from curation.report.page.sections import SECTIONS, Section
 from curation.report.page.summary import summary
 from curation.report.page.words import day, stage
@@ -29,7 +29,6 @@ class Shown:
 
     section: Section
     blocks: Sequence[Block]
-    commands: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,14 @@ def write_report(
     empty lake gives a page that says so. `on_section` hears each title when its section is begun. Raises QueryError
     where a run or its gold is not there, MissingExtraError without Altair and vl-convert.
     """
+    charts.check_installed()
     jinja2 = _jinja2()
     facts = Facts(lake, choose(lake, run_id, gold_run_id, n_worst, at))
     on_section("Summary")
     head, shown = summary(facts), []
     for section in SECTIONS:
         on_section(section.title)
-        shown.append(Shown(section, section.blocks(facts), _commands(section, facts.subject)))
+        shown.append(Shown(section, section.blocks(facts)))
     data = _page(jinja2, facts, head, shown).encode()
     write_whole(out, data)
     drawn = [block for one in shown for block in one.blocks if isinstance(block, Figure)]
@@ -104,11 +104,6 @@ def _made_of(facts: Facts) -> list[str]:
         told = [f"run {run['run_id']}", run["model"], run["preset"], stage(run["stage"], run["cycle"])]
     tags = f" ({', '.join(subject.tags)})" if subject.tags else ""
     return [str(part) for part in (*told, f"lake version {subject.version}{tags}") if part]
-
-
-def _commands(section: Section, subject: Subject) -> list[str]:
-    """What asks the lake for the rows of a section."""
-    return [f"curation query {name} --workspace {subject.root}" for name in section.reports]
 
 
 def _drawings(figure: Figure) -> str:

@@ -14,17 +14,17 @@ COURSES = {
     "recall": ("Recall at 0.50 IoU", True),
     "boundary_iou": ("Mean boundary IoU", False),
 }
+OF_GOLD = ("precision", "recall", "boundary_iou")
 DRIFT = {"predicted_iou": "predicted IoU", "stability_score": "stability", "relative_size": "relative size"}
 
 
 def evolution(facts: Facts) -> list[Block]:
-    """A chart a figure over stages and cycles; none where there is one cycle only."""
+    """A chart a figure over stages and cycles; none where there is one cycle only, and none of what is 0 in all."""
     rows = facts.rows("stage_evolution")
     if len(rows) < 2:
         return []
-    return [_course(rows, name) for name in COURSES if any(row[name] is not None for row in rows)] + _drift(
-        facts
-    )
+    courses = [_course(rows, name) for name in COURSES if any(row[name] for row in rows)]
+    return [*courses, *_drift(facts)]
 
 
 def _course(rows: list[dict], name: str) -> Figure:
@@ -37,12 +37,13 @@ def _course(rows: list[dict], name: str) -> Figure:
         for row in rows
         if row[name] is not None
     ]
-    n_images = ", ".join(f"{row['n_images']:,}" for row in rows)
+    counts, images = ("n_gold_images", "Images with gold") if name in OF_GOLD else ("n_images", "Images")
+    n_images = ", ".join(f"{row[counts]:,}" for row in rows if row[name] is not None)
     return Figure(
         f"evolution_{name}",
         title,
         alt=told(title, dots),
-        note=f"By stage and cycle, with 95 % interval. Images: {n_images}; {rows[0]['design']}.",
+        note=f"By stage and cycle, with 95 % interval. {images}: {n_images}; {rows[0]['design']}.",
         draw=lambda width: figures.course(dots, width, ".0%" if is_share else "~g"),
     )
 

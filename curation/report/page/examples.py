@@ -90,7 +90,7 @@ def _picture(facts: Facts, row: dict) -> Picture:
         facts=told,
         alt=f"Mask {row['mask_id']} on {row['file_name']}: "
         + ", ".join(f"{name} {value}" for name, value in told),
-        jpeg=None if problem else _jpeg(_drawn(pixels, mask, gold)),
+        jpeg=None if problem else _jpeg(draw_piece(pixels, mask, gold)),
         command=f"{where} --workspace {shlex.quote(facts.subject.root)}",
         problem=problem or "",
     )
@@ -123,9 +123,9 @@ def _runs(stored: dict, name: str) -> masks.Runs:
     return masks.parse_strings(texts, stored["height_px"], stored["width_px"])
 
 
-def _drawn(pixels: np.ndarray, mask: masks.Runs, gold: masks.Runs) -> np.ndarray:
+def draw_piece(pixels: np.ndarray, mask: masks.Runs, gold: masks.Runs) -> np.ndarray:
     """The piece of the picture around both, at PICTURE_PX, gold as an outline, mask filled."""
-    window = _window(_shown_box(mask, gold), mask.width, mask.height)
+    window = piece_window(_shown_box(mask, gold), mask.width, mask.height)
     x, y, w, h = window
     scale = min(PICTURE_PX[0] / w, PICTURE_PX[1] / h)
     bleed = math.ceil(BLEED_PX / scale)
@@ -149,7 +149,7 @@ def _shown_box(mask: masks.Runs, gold: masks.Runs) -> np.ndarray:
     return np.concatenate([boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)])
 
 
-def _window(box: np.ndarray, width_px: int, height_px: int) -> tuple[int, int, int, int]:
+def piece_window(box: np.ndarray, width_px: int, height_px: int) -> tuple[int, int, int, int]:
     """x, y, width, height of the piece: the box and what surrounds it, in the picture's proportions if it can be."""
     aspect = PICTURE_PX[0] / PICTURE_PX[1]
     left, top, right, bottom = box

@@ -1,6 +1,6 @@
 """What the page is about, and the rows of the reports that its sections read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -36,14 +36,14 @@ class Facts:
 
         No rows where the subject has no such run.
         """
-        values = {**self._of_subject(name), **given}
-        if any(
-            key in values and values[key] is None and key not in given for key in ("run_id", "gold_run_id")
-        ):
+        ours = {"run_id": self.subject.run_id, "gold_run_id": self.subject.gold_run_id}
+        report = queries.get(name)
+        filled = {p.name: ours[p.name] for p in report.params if p.name in ours and p.name not in given}
+        if None in filled.values():
             return []
-        key = f"{name} {sorted(values.items())}"
+        key = f"{name} {sorted(given.items())}"
         if key not in self._asked:
-            self._asked[key] = queries.get(name).run(self.lake, **values).to_pylist()
+            self._asked[key] = report.run(self.lake, **filled, **given).to_pylist()
         return self._asked[key]
 
     def ceilings(self) -> list[dict]:
@@ -54,10 +54,6 @@ class Facts:
             return ceilings.rows(ceilings.ceilings(self.lake, self.subject.run_id)).to_pylist()
         except LakeError:
             return []
-
-    def _of_subject(self, name: str) -> Mapping[str, object]:
-        ours = {"run_id": self.subject.run_id, "gold_run_id": self.subject.gold_run_id}
-        return {p.name: ours[p.name] for p in queries.get(name).params if p.name in ours}
 
 
 def choose(
@@ -110,5 +106,5 @@ def _report(lake: Lake, name: str, **given: object) -> list[dict]:
     return queries.get(name).run(lake, **given).to_pylist()
 
 
-def _listed(numbers) -> str:
+def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(str(number) for number in sorted(numbers)) or "none"
