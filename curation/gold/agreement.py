@@ -30,6 +30,7 @@ ROWS = pa.schema(
         ("design_high", pa.float64()),
         ("n_images", pa.int64()),
         ("n_masks", pa.int64()),
+        ("counted", pa.string()),
         ("effective_n", pa.float64()),
         ("design_effect", pa.float64()),
         ("interval", pa.string()),
@@ -74,9 +75,8 @@ def agreement(
 
 
 def rows(groups: Sequence[Group]) -> pa.Table:
-    """The figures that any image tells something about, a row each (ROWS)."""
-    parts = [_rows(group) for group in groups]
-    return pa.Table.from_pylist([row for part in parts for row in part], ROWS)
+    """The figures that any image tells something about, a row each (ROWS); `counted` says what `n_masks` counts."""
+    return pa.Table.from_pylist([row for group in groups for row in _rows(group)], ROWS)
 
 
 def _rows(group: Group) -> list[dict]:
@@ -96,6 +96,7 @@ def _rows(group: Group) -> list[dict]:
             "design_high": known(found.design_high[k]),
             "n_images": int(found.n_images[k]),
             "n_masks": int(found.n_units[k]),
+            "counted": figure.of,
             "effective_n": known(found.effective_n[k]),
             "design_effect": known(found.design_effect[k]),
             "interval": EXACT if found.is_exact[k] else BOOTSTRAP,
