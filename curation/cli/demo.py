@@ -90,6 +90,11 @@ def _steps(workspace: Path, n_scenes: int, points_per_side: int) -> Iterator[Ste
     yield Step("A FiftyOne dataset to browse", (("browse", "sync", *here),), is_optional=True)
     reports = tuple(("query", name, *here) for name in REPORTS if name in queries.load())
     yield Step("Reports", reports)
+    sweep = ("--sweep", f"predicted_iou={THRESHOLDS['predicted_iou_threshold']}:0.95:0.05")
+    retuned = ("retune", *sweep, "--picture", str(workspace / "thresholds.png"), *here)
+    yield Step("Other thresholds, from the ledger and without the model", (retuned,), is_optional=True)
+    report = ("report", "--out", str(_report(workspace)), *here)
+    yield Step("A report for whoever owns the dataset", (report,), is_optional=True)
     yield Step("A contact sheet", (("sheet", str(_contact_sheet(workspace)), "--n", "12", *here),))
 
 
@@ -116,16 +121,22 @@ def _contact_sheet(workspace: Path) -> Path:
     return workspace / "contact_sheet.png"
 
 
+def _report(workspace: Path) -> Path:
+    return workspace / "report.html"
+
+
 def _tell_end(workspace: Path, took_s: float) -> None:
     console.rule(f"[bold]Done in {took_s / 60:.1f} min", align="left", style="cyan")
     lines = (
         (f"see {_contact_sheet(workspace)}", "images beside their masks"),
+        (f"open {_report(workspace)}", "how good the masks are, in words and pictures"),
         (f"export CURATION_WORKSPACE={shlex.quote(str(workspace))}", "for the commands below"),
         ("curation browse launch", "the FiftyOne App at http://localhost:5151"),
         ("curation sheet worst.png --where 'gold_iou < 0.5'", "only masks that miss their gold"),
         ("curation queries", "all reports"),
         ("curation query gold_agreement --format markdown", "one report"),
         ('curation sql "SELECT fate, count(*) FROM candidates GROUP BY ALL"', "any SQL, reading only"),
+        ("curation check --max-bad-upper 0.06 --min-images 50", "a gate: ends with 1 where a bound fails"),
         ("curation tag demo", "name this version; `--at demo` shows it for ever"),
         ("curation generate FOLDER --model sam2-tiny", "masks of your own pictures"),
     )

@@ -40,7 +40,9 @@ def register(app: typer.Typer) -> None:
 
 def retune_run(
     workspace: Workspace,
-    run: Annotated[int, typer.Option("--run", help="Number of the generation.")],
+    run: Annotated[
+        int | None, typer.Option("--run", help="Number of the generation; else the newest run with a ledger.")
+    ] = None,
     predicted_iou: Annotated[float | None, typer.Option(help="Keep above this.")] = None,
     stability: Annotated[float | None, typer.Option(help="Keep from this on.")] = None,
     nms: Annotated[float | None, typer.Option(help="Box IoU above which the worse of two goes.")] = None,
@@ -86,10 +88,10 @@ def retune_run(
             "give another threshold, such as --predicted-iou 0.9, or --sweep predicted_iou=0.8:0.95:0.01"
         )
     with open_lake(workspace, read_only=not apply) as lake:
-        source = replay.source_run(lake, run)
+        source = replay.source_run(lake, replay.newest_run(lake) if run is None else run)
         tried = list(_settings(replace(source.settings, **changes), sweeps))
-        retuning = retune.prepare(lake, run, [source.settings, *tried], _gold_run(lake, gold))
-        with progress(source.n_images, about=f"replay run {run}") as bar:
+        retuning = retune.prepare(lake, source, [source.settings, *tried], _gold_run(lake, gold))
+        with progress(source.n_images, about=f"replay run {source.run_id}") as bar:
             outcomes = retuning.outcomes(lake, bar.advance)
         curve = retuning.curve(lake, outcomes)
         _show(curve, output_format, out)

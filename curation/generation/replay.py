@@ -190,6 +190,14 @@ def _open_end(threshold: float) -> float:
     return threshold if threshold > 0 else -math.inf
 
 
+def newest_run(lake: Lake) -> int:
+    """Raises LakeError where no run has a ledger."""
+    found = replayable_runs(lake)
+    if not found:
+        raise LakeError(f"{lake.root} holds no finished generation: `curation generate` makes one")
+    return found[-1]
+
+
 def replayable_runs(lake: Lake) -> list[int]:
     """Finished runs that have a ledger."""
     sql = "SELECT run_id FROM runs WHERE kind IN ('generate', 'retune') AND finished_at IS NOT NULL ORDER BY run_id"

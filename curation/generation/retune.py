@@ -18,7 +18,6 @@ from curation.generation.replay import (
     SourceRun,
     StoredLedger,
     ledgers,
-    source_run,
 )
 from curation.generation.selection import raw_masks
 from curation.generation.work import candidate_columns, mask_columns
@@ -297,15 +296,15 @@ def _as_contract(name: str, rows: pa.Table) -> pa.Table:
 
 
 def prepare(
-    lake: Lake, run_id: int, settings: Iterable[GenerationSettings], gold_run_id: int | None
+    lake: Lake, source: SourceRun, settings: Iterable[GenerationSettings], gold_run_id: int | None
 ) -> Retuning:
-    """Settings to try on a run. Raises LakeError and InputError where it, or the gold run, cannot be used."""
+    """Settings to try on a run. Raises InputError where its ledger cannot answer, LakeError for an unknown gold run."""
     if gold_run_id is not None and gold_run_id not in gold_runs(lake):
         raise LakeError(
             f"gold run {gold_run_id}: no finished import of gold has this number; finished are: "
             f"{', '.join(map(str, gold_runs(lake))) or 'none'}"
         )
-    return Retuning(source_run(lake, run_id), tuple(settings), gold_run_id)
+    return Retuning(source, tuple(settings), gold_run_id)
 
 
 def apply(

@@ -199,7 +199,7 @@ def test_gold_figures_are_those_of_matching_the_rerun(images, checkpoint, worksp
     with Lake.open(workspace, read_only=True) as lake:
         source = replay.source_run(lake, loose_run)
         settings = replay.source_run(lake, strict).settings
-        retuning = retune.prepare(lake, loose_run, [settings], gold_run)
+        retuning = retune.prepare(lake, source, [settings], gold_run)
         curve = retuning.curve(lake, retuning.outcomes(lake, lambda n: None)).to_pylist()[0]
         figures = lake.query(
             """
