@@ -101,7 +101,7 @@ masks_of_image AS (
     GROUP BY run_id, image_id
 ),
 
--- A mask that lies in crowd gold counts nowhere.
+-- A mask that lies in crowd gold is neither right nor wrong.
 matched AS (
     SELECT
         *,
@@ -118,13 +118,11 @@ gold_of_image AS (
         image_id,
         count(*) FILTER (WHERE is_judged) AS n_compared,
         count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_found,
+        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_right,
+        count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
         count(*) FILTER (WHERE is_judged AND gold_iou > $high_iou) AS n_over,
         coalesce(sum(gold_boundary_iou) FILTER (WHERE is_judged), 0) AS sum_boundary_iou,
-        CASE
-            WHEN count(*) FILTER (WHERE is_judged AND gold_iou > 0 AND gold_boundary_iou IS NULL) = 0
-                THEN count(*) FILTER (WHERE is_judged)
-        END AS n_bounded
+        count(*) FILTER (WHERE is_judged AND gold_iou > 0 AND gold_boundary_iou IS NULL) AS n_unbounded
     FROM matched
     GROUP BY run_id, image_id
 ),
@@ -141,10 +139,11 @@ per_image AS (
         masks_of_image.n_accepted,
         gold_of_image.n_compared,
         gold_of_image.n_gold_masks,
+        gold_of_image.n_right,
         gold_of_image.n_found,
         gold_of_image.n_over,
-        gold_of_image.sum_boundary_iou,
-        gold_of_image.n_bounded
+        CASE WHEN gold_of_image.n_unbounded = 0 THEN gold_of_image.sum_boundary_iou END AS sum_boundary_iou,
+        CASE WHEN gold_of_image.n_unbounded = 0 THEN gold_of_image.n_compared END AS n_bounded
     FROM readings
     LEFT JOIN masks_of_image USING (run_id, image_id)
     LEFT JOIN gold_of_image USING (run_id, image_id)
@@ -162,7 +161,7 @@ totals AS (
         ratio_sums(n_small, n_masks) AS small_masks,
         ratio_sums(sum_predicted_iou, n_predicted) AS predicted,
         ratio_sums(n_accepted, n_predicted) AS accepted,
-        ratio_sums(n_found, n_compared) AS found_masks,
+        ratio_sums(n_right, n_compared) AS found_masks,
         ratio_sums(n_found, n_gold_masks) AS found_gold,
         ratio_sums(n_over, n_compared) AS over_high,
         ratio_sums(sum_boundary_iou, n_bounded) AS boundary
@@ -200,7 +199,7 @@ residuals AS (
         per_image.image_id,
         ratio_residual(totals.masks_per_image, per_image.n_masks, 1) AS masks_per_image,
         ratio_residual(totals.small_masks, per_image.n_small, per_image.n_masks) AS small_masks,
-        ratio_residual(totals.found_masks, per_image.n_found, per_image.n_compared) AS found_masks,
+        ratio_residual(totals.found_masks, per_image.n_right, per_image.n_compared) AS found_masks,
         ratio_residual(totals.found_gold, per_image.n_found, per_image.n_gold_masks) AS found_gold
     FROM per_image
     INNER JOIN totals USING (stage)

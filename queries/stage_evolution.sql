@@ -59,7 +59,7 @@ WITH masks_of_image AS (
     GROUP BY run_id, image_id
 ),
 
--- A mask that lies in crowd gold counts nowhere.
+-- A mask that lies in crowd gold is neither right nor wrong.
 matched AS (
     SELECT
         *,
@@ -76,12 +76,10 @@ gold_of_image AS (
         image_id,
         count(*) FILTER (WHERE is_judged) AS n_compared,
         count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_found,
+        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_right,
+        count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
         coalesce(sum(gold_boundary_iou) FILTER (WHERE is_judged), 0) AS sum_boundary_iou,
-        CASE
-            WHEN count(*) FILTER (WHERE is_judged AND gold_iou > 0 AND gold_boundary_iou IS NULL) = 0
-                THEN count(*) FILTER (WHERE is_judged)
-        END AS n_bounded
+        count(*) FILTER (WHERE is_judged AND gold_iou > 0 AND gold_boundary_iou IS NULL) AS n_unbounded
     FROM matched
     GROUP BY run_id, image_id
 ),
@@ -101,9 +99,10 @@ per_image AS (
         END AS n_manual,
         gold_of_image.n_compared,
         gold_of_image.n_gold_masks,
+        gold_of_image.n_right,
         gold_of_image.n_found,
-        gold_of_image.sum_boundary_iou,
-        gold_of_image.n_bounded
+        CASE WHEN gold_of_image.n_unbounded = 0 THEN gold_of_image.sum_boundary_iou END AS sum_boundary_iou,
+        CASE WHEN gold_of_image.n_unbounded = 0 THEN gold_of_image.n_compared END AS n_bounded
     FROM current_images
     LEFT JOIN masks_of_image USING (run_id, image_id)
     LEFT JOIN gold_of_image USING (run_id, image_id)
@@ -119,7 +118,7 @@ figures AS (
         mean_interval(ratio_sums(n_masks, 1)) AS masks_per_image,
         mean_interval(ratio_sums(n_manual, 1)) AS manual_per_image,
         share_interval(ratio_sums(n_accepted, n_predicted)) AS auto_accept,
-        share_interval(ratio_sums(n_found, n_compared)) AS found_masks,
+        share_interval(ratio_sums(n_right, n_compared)) AS found_masks,
         share_interval(ratio_sums(n_found, n_gold_masks)) AS found_gold,
         mean_interval(ratio_sums(sum_boundary_iou, n_bounded)) AS boundary,
         count(n_gold_masks) AS n_gold_images,

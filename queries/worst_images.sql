@@ -49,7 +49,8 @@ matches_of_image AS (
         image_id,
         count(*) FILTER (WHERE is_judged) AS n_masks,
         count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_pairs,
+        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_right,
+        count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
         sum(gold_iou) FILTER (WHERE is_judged) AS sum_iou
     FROM matched
     GROUP BY run_id, gold_run_id, image_id
@@ -62,13 +63,13 @@ SELECT
     runs.cycle,
     matches.run_id,
     matches.gold_run_id,
-    2 * matches.n_pairs / nullif(matches.n_masks + matches.n_gold_masks, 0) AS f1,
-    matches.n_pairs / nullif(matches.n_masks, 0) AS precision, -- noqa: RF04
-    matches.n_pairs / nullif(matches.n_gold_masks, 0) AS recall,
+    (matches.n_right + matches.n_found) / nullif(matches.n_masks + matches.n_gold_masks, 0) AS f1,
+    matches.n_right / nullif(matches.n_masks, 0) AS precision, -- noqa: RF04
+    matches.n_found / nullif(matches.n_gold_masks, 0) AS recall,
     matches.sum_iou / nullif(matches.n_masks, 0) AS mean_best_iou,
     matches.n_masks,
     matches.n_gold_masks,
-    matches.n_gold_masks - matches.n_pairs AS n_missed,
+    matches.n_gold_masks - matches.n_found AS n_missed,
     coverage.covered_share,
     coverage.largest_uncovered_px / (images.width_px::DOUBLE * images.height_px) AS largest_uncovered_share,
     coverage.crowdedness
