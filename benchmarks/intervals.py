@@ -8,8 +8,9 @@ have more than 85). One line is 1,000 data sets. The naive interval (Wilson's) t
 
 A * marks a coverage outside 93 to 97 %; chance alone puts one line in a few hundred there. Ends with 1 where one of our
 intervals is so marked, or a naive one covers as much, on a line where the images let it know: where there are
-LEAST_IMAGES, and LEAST_BAD_IMAGES of them are expected to hold the bad masks. A share of 0.99 in 50 images whose masks correlate by 0.3 shows
-less than two, and no interval can make up for that. Percentile and BCa are the candidates that were not chosen.
+LEAST_IMAGES, and LEAST_BAD_IMAGES of them are expected to hold the bad masks. A share of 0.99 in 50 images whose masks
+correlate by 0.3 shows less than two, and no interval can make up for that. Percentile and BCa are the candidates that
+were not chosen.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def main() -> int:
             *percentile_and_bca(y, x),
         ]
         covers = [coverage(pair, share) for pair in bounds]
+        # So many images, were each wholly good or as bad as the correlation makes it.
         n_bad = n_images * (1 - share) / max(correlation, 1 - share)
         is_known = n_images >= LEAST_IMAGES and n_bad >= LEAST_BAD_IMAGES
         cells = [

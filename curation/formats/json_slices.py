@@ -101,7 +101,7 @@ def _members(data):
     if at >= stop or data[at] != 123:
         return spans[:0], _NO_OBJECT
     at = _skip_space(data, at + 1, stop)
-    while at < stop and data[at] == 34 and n < len(spans):
+    while at < stop and data[at] == 34:
         key_stop = _string_stop(data, at, stop)
         colon = _skip_space(data, key_stop, stop)
         if colon >= stop or data[colon] != 58:
@@ -110,6 +110,10 @@ def _members(data):
         value_stop = _value_stop(data, start, stop)
         if value_stop < 0:
             return spans[:0], _CUT
+        if n == len(spans):
+            grown = np.empty((2 * n, 4), np.int64)
+            grown[:n] = spans
+            spans = grown
         spans[n, 0], spans[n, 1], spans[n, 2], spans[n, 3] = at + 1, key_stop - 1, start, value_stop
         n += 1
         at = value_stop

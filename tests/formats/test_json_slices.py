@@ -62,3 +62,9 @@ def test_a_cut_at_any_byte_is_noticed():
     for stop in range(len(text)):
         with pytest.raises(RecordError):
             json_slices.members(as_bytes(text[:stop]))
+
+
+def test_an_object_of_many_keys():
+    value = {f"key {k}": k for k in range(1000)}
+    found = json_slices.members(as_bytes(json.dumps(value)))
+    assert list(found) == list(value)
