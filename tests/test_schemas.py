@@ -52,6 +52,7 @@ def test_bounds_lists_words_and_nan_are_checked():
         "largest_uncovered_px": 0,
         "largest_uncovered_bbox_xywh": [0, 0, 0, 0],
         "mean_depth": 0.0,
+        "crowdedness": 0.0,
     }
     schema = TABLES["image_coverage"]
     schema.table([coverage])
@@ -67,7 +68,10 @@ def test_bounds_lists_words_and_nan_are_checked():
 def test_a_word_outside_the_allowed_ones_is_refused():
     kind = next(column for column in TABLES["runs"].columns if column.name == "kind")
     assert kind.fault(pa.chunked_array([["import"]])) is None
-    assert kind.fault(pa.chunked_array([["import", "dream"]])) == "'dream'; allowed: generate, import, gold"
+    assert (
+        kind.fault(pa.chunked_array([["import", "dream"]]))
+        == "'dream'; allowed: generate, import, retune, gold"
+    )
 
 
 def test_a_table_of_other_types_is_refused():
