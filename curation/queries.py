@@ -75,7 +75,7 @@ class Query:
             rows = lake.query(self.sql, values)
         except duckdb.Error as error:
             raise QueryError(f"report {self.name}: {error}") from error
-        self._check_columns(lake, values)
+        self._check_columns(lake)
         return rows
 
     def columns_read(self, lake: Lake) -> dict[str, set[str]]:
@@ -119,9 +119,9 @@ class Query:
                     f"report {self.name}: {name} is {run_id}, which is no run; there are: {there}"
                 )
 
-    def _check_columns(self, lake: Lake, values: Mapping[str, Any]) -> None:
-        described = lake.con.execute(f"DESCRIBE {self.sql.strip().rstrip(';')}", values).fetchall()
-        got = [(name, kind) for name, kind, *_ in described]
+    def _check_columns(self, lake: Lake) -> None:
+        """Names and types of the statement that ran last."""
+        got = [(name, str(kind)) for name, kind, *_ in lake.con.description]
         declared = [(c.name, c.type) for c in self.columns]
         if got != declared:
             wrong = [f"{g} (declared: {d})" for g, d in zip_longest(got, declared) if g != d]
