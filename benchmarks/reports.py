@@ -154,7 +154,7 @@ FILES = {
             gold_iou AS gold_best_iou, gold_iou ^ 2 AS gold_boundary_iou, gold_iou ^ 2 AS matched_boundary_iou,
             mask_index AS score_rank, 0 AS coco_matched, 'none' AS error_kind
         FROM ({MASK_ROWS})
-        WHERE image_number % least({GOLD_EVERY}, $n_images // 500) = 0
+        WHERE image_number % greatest(1, least({GOLD_EVERY}, $n_images // 500)) = 0
     """,
 }
 
