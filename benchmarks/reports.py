@@ -10,8 +10,9 @@ file holds 10,000 images, as after many small shards were merged.
 Each report runs in a process of its own with bounded memory, spilling to disk. The scan sums every column that the
 report's plan reads, once a table: what reading alone costs. Both find the files in the system's cache. Prints rows of
 the largest table, seconds, rows a second, the ratio to the scan, the peak memory of the process (about 0.3 GB of it is
-Python and its packages), and the straight line from there to the 1.1 billion masks of SA-1B. Ends with 1 where a report
-that takes a second or more takes more than a small multiple of its scan.
+Python and its packages), and what the 1.1 billion masks of SA-1B would take on the straight line through this size and
+the one before (through nothing, for the first). Ends with 1 where a report that takes a second or more takes more than
+a small multiple of its scan.
 """
 
 import argparse
@@ -325,8 +326,21 @@ def run(root: Path, names: list[str], limits: Limits) -> Iterator[Timing]:
 HEADINGS = ("report", "Mrows", "s", "Mrows/s", "scan s", "ratio", "peak GB", "1.1 G masks")
 
 
-def show(timing: Timing, n_masks: int) -> str:
-    whole_min = timing.report_s * SA1B_MASKS / n_masks / 60
+@dataclass(frozen=True)
+class Point:
+    """A report took `seconds` on a lake of `n_masks`."""
+
+    n_masks: int
+    seconds: float
+
+
+def straight_line_s(point: Point, earlier: Point) -> float:
+    """Seconds for SA-1B on the line through two points."""
+    slope = (point.seconds - earlier.seconds) / (point.n_masks - earlier.n_masks)
+    return point.seconds + max(slope, 0) * (SA1B_MASKS - point.n_masks)
+
+
+def show(timing: Timing, whole_s: float) -> str:
     cells = (
         f"{timing.n_rows / MILLION:9.2f}",
         f"{timing.report_s:9.2f}",
@@ -334,7 +348,7 @@ def show(timing: Timing, n_masks: int) -> str:
         f"{timing.scan_s:9.2f}",
         f"{timing.ratio:8.1f}x",
         f"{timing.peak_bytes / 1e9:9.2f}",
-        f"{whole_min:9.1f} min",
+        f"{whole_s / 60:9.1f} min",
     )
     return f"{timing.name:26}{''.join(cells)}{' *' if timing.is_slow else ''}"
 
@@ -352,9 +366,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     limits = Limits(options.memory, options.threads)
-    n_slow = 0
+    n_slow, points = 0, {}
     with tempfile.TemporaryDirectory(prefix="curation-benchmark-") as temporary:
-        for millions in options.masks:
+        for millions in sorted(set(options.masks)):
             root = (options.folder or Path(temporary)) / f"{millions:g}"
             if not (root / "workspace.json").exists():
                 took_s = _seconds(lambda root=root, n=int(millions * MILLION): build(root, n).close())
@@ -364,7 +378,10 @@ def main() -> None:
                 f"{HEADINGS[0]:26}{''.join(f'{heading:>9}' for heading in HEADINGS[1:-1])}{HEADINGS[-1]:>13}"
             )
             for timing in run(root, options.only or list(queries.load()), limits):
-                print(show(timing, int(millions * MILLION)), flush=True)
+                point = Point(int(millions * MILLION), timing.report_s)
+                earlier = points.get(timing.name, Point(0, 0.0))
+                print(show(timing, straight_line_s(point, earlier)), flush=True)
+                points[timing.name] = point
                 n_slow += timing.is_slow
     if n_slow:
         print(f"* more than {SMALL_MULTIPLE} times its scan")
