@@ -69,7 +69,7 @@ kinds_of_image AS (
     GROUP BY matched.run_id, matched.gold_run_id, matched.image_id, kinds.place, kinds.error_kind
 ),
 
-moments AS (
+totals AS (
     SELECT
         run_id,
         gold_run_id,
@@ -77,7 +77,7 @@ moments AS (
         error_kind,
         sum(n_kind_masks)::BIGINT AS n_kind_masks,
         sum(sum_iou) / sum(n_kind_masks) AS mean_best_iou,
-        ratio_moments(n_kind_masks, n_masks) AS m
+        ratio_sums(n_kind_masks, n_masks) AS m
     FROM kinds_of_image
     GROUP BY run_id, gold_run_id, place, error_kind
 ),
@@ -85,9 +85,9 @@ moments AS (
 figures AS (
     SELECT
         *,
-        share_interval_of_moments(m) AS kind,
-        mean_interval_of_moments(m).variance > 0 AS is_varied
-    FROM moments
+        share_interval(m) AS kind,
+        ratio_estimate(m).v > 0 AS is_varied
+    FROM totals
 )
 
 SELECT

@@ -112,7 +112,7 @@ figures_of_image AS (
     FROM per_image
 ),
 
-moments AS (
+totals AS (
     SELECT
         run_id,
         gold_run_id,
@@ -121,7 +121,7 @@ moments AS (
         f.t::DOUBLE AS iou_threshold,
         f.k::INTEGER AS max_masks,
         sum(f.squares) AS squares,
-        ratio_moments(f.y, f.x) AS m
+        ratio_sums(f.y, f.x) AS m
     FROM figures_of_image
     GROUP BY run_id, gold_run_id, f.place, f.figure, f.t, f.k
 ),
@@ -129,9 +129,10 @@ moments AS (
 figures AS (
     SELECT
         *,
-        share_interval_of_moments(m) AS as_share,
-        mean_interval_of_moments(m) AS as_mean
-    FROM moments
+        share_interval(m) AS as_share,
+        mean_interval(m) AS as_mean,
+        ratio_estimate(m).v AS variance
+    FROM totals
 ),
 
 estimates AS (
@@ -143,8 +144,8 @@ estimates AS (
         as_share.n_units AS n_masks,
         -- The variance of single masks over that of the mean says how many independent masks a mean is worth.
         CASE
-            WHEN squares IS NULL OR as_mean.variance = 0 THEN as_share.effective_n
-            ELSE least((squares / m.sum_x - as_mean.mean ^ 2) / as_mean.variance, m.sum_x)
+            WHEN squares IS NULL OR variance = 0 THEN as_share.effective_n
+            ELSE least((squares / m.sum_x - as_mean.mean ^ 2) / variance, m.sum_x)
         END AS effective_n
     FROM figures
 )
@@ -168,7 +169,7 @@ SELECT
     estimates.n_masks,
     estimates.effective_n,
     CASE
-        WHEN estimates.as_mean.variance > 0 THEN estimates.n_masks / estimates.effective_n
+        WHEN estimates.variance > 0 THEN estimates.n_masks / estimates.effective_n
     END AS design_effect,
     concat(
         'every mask on the images with gold; gold of ',

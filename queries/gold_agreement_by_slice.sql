@@ -142,20 +142,20 @@ gold_of_image AS (
     GROUP BY run_id, gold_run_id, image_id, part
 ),
 
-moments AS (
+totals AS (
     SELECT
         run_id,
         gold_run_id,
         part,
         sum(n_gold) AS n_gold_masks,
-        ratio_moments(n_over_50, n_masks) AS over_50,
-        ratio_moments(n_over_75, n_masks) AS over_75,
-        ratio_moments(n_over_90, n_masks) AS over_90,
-        ratio_moments(sum_iou, n_masks) AS iou,
-        ratio_moments(sum_boundary, n_boundary) AS boundary,
-        ratio_moments(n_right, n_masks) AS right_,
-        ratio_moments(n_found, n_gold) AS found,
-        ratio_moments(
+        ratio_sums(n_over_50, n_masks) AS over_50,
+        ratio_sums(n_over_75, n_masks) AS over_75,
+        ratio_sums(n_over_90, n_masks) AS over_90,
+        ratio_sums(sum_iou, n_masks) AS iou,
+        ratio_sums(sum_boundary, n_boundary) AS boundary,
+        ratio_sums(n_right, n_masks) AS right_,
+        ratio_sums(n_found, n_gold) AS found,
+        ratio_sums(
             coalesce(n_right, 0) + coalesce(n_found, 0), coalesce(n_masks, 0) + coalesce(n_gold, 0)
         ) AS both_
     FROM masks_of_image
@@ -169,16 +169,16 @@ figures AS (
         gold_run_id,
         part,
         coalesce(n_gold_masks, 0)::BIGINT AS n_gold_masks,
-        share_interval_of_moments(over_50) AS over_50,
-        share_interval_of_moments(over_75) AS over_75,
-        share_interval_of_moments(over_90) AS over_90,
-        mean_interval_of_moments(iou) AS iou,
-        mean_interval_of_moments(boundary) AS boundary,
-        share_interval_of_moments(right_) AS right_,
-        share_interval_of_moments(found) AS found,
+        share_interval(over_50) AS over_50,
+        share_interval(over_75) AS over_75,
+        share_interval(over_90) AS over_90,
+        mean_interval(iou) AS iou,
+        mean_interval(boundary) AS boundary,
+        share_interval(right_) AS right_,
+        share_interval(found) AS found,
         -- Without gold in the slice the masks alone would pass for both.
-        CASE WHEN n_gold_masks > 0 THEN share_interval_of_moments(both_) END AS both_
-    FROM moments
+        CASE WHEN n_gold_masks > 0 THEN share_interval(both_) END AS both_
+    FROM totals
 )
 
 SELECT

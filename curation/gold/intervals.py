@@ -10,7 +10,7 @@ R = sum(y) / sum(x), with y and x summed over one image. Both intervals take the
   interval at the effective n for shares (Korn and Graubard, Survey Methodology 24, 1998), and Student's t with as
   many degrees of freedom as the kurtosis of the images' residuals leaves (Satterthwaite, Biometrics Bulletin 2, 1946):
   where few images hold all that goes wrong, the variance itself is little known. The same as
-  `share_interval_of_moments` of queries/macros/moments.sql.
+  `share_interval` of queries/macros/intervals.sql.
 - **Exact**: only where no image holds more than one mask are masks independent; then both are Clopper and Pearson's
   interval (Biometrika 26, 1934).
 """

@@ -11,22 +11,31 @@ masks is a ratio of two totals over images: R = sum(y) / sum(x), where y and x a
 
 All intervals are two-sided 95 %. Images with x = 0 say nothing and do not count. No image gives NULL
 all over; one image gives the estimate with NULL bounds, because nothing shows how much images differ.
+Where few images hold all that goes wrong (a share near 1), the variance over images is itself uncertain:
+the kurtosis of the images' residuals tells by how much, and Student's t gets as many degrees of freedom as
+that leaves. `benchmarks/intervals.py` shows by simulation how often the intervals hold the truth.
 
 Sources: the ratio and its linearised variance, Cochran, Sampling Techniques (1977), chapter 6; the
 effective sample size of a share, Korn and Graubard, Survey Methodology 24 (1998); the score interval,
-Wilson, JASA 22 (1927); the expansion of Student's t, Abramowitz and Stegun (1964), 26.7.5.
+Wilson, JASA 22 (1927); the degrees of freedom 2 V^2 / Var(V) of a variance estimate V, Satterthwaite,
+Biometrics Bulletin 2 (1946), where the variance of a mean of n squares is (kurtosis - 1) / n times its
+square; the expansion of Student's t, Abramowitz and Stegun (1964), 26.7.5.
 */
 -- The linter takes the parameters of a macro for types.
 -- noqa: disable=CP05
 
--- A report that has the totals already writes this STRUCT itself.
 CREATE OR REPLACE TEMP MACRO ratio_sums(y, x) AS {
     'n_images': count(*) FILTER (WHERE x > 0),
     'sum_y': coalesce(sum(y), 0)::DOUBLE,
     'sum_x': coalesce(sum(x), 0)::DOUBLE,
     'sum_yy': coalesce(sum(y::DOUBLE * y), 0),
     'sum_xy': coalesce(sum(x::DOUBLE * y), 0),
-    'sum_xx': coalesce(sum(x::DOUBLE * x), 0)
+    'sum_xx': coalesce(sum(x::DOUBLE * x), 0),
+    'sum_yyyy': coalesce(sum(y::DOUBLE * y * y * y), 0),
+    'sum_xyyy': coalesce(sum(x::DOUBLE * y * y * y), 0),
+    'sum_xxyy': coalesce(sum(x::DOUBLE * x * y * y), 0),
+    'sum_xxxy': coalesce(sum(x::DOUBLE * x * x * y), 0),
+    'sum_xxxx': coalesce(sum(x::DOUBLE * x * x * x), 0)
 };
 
 -- The 97.5 % quantile: a table up to 10 degrees of freedom, beyond it an expansion (error under 1e-5).
@@ -44,6 +53,30 @@ CREATE OR REPLACE TEMP MACRO residual_squares(s, r) AS CASE
     ELSE 0
 END;
 
+-- Kurtosis of the residuals y - r x over images; 1 where they do not differ.
+CREATE OR REPLACE TEMP MACRO residual_kurtosis(s, r) AS CASE
+    WHEN residual_squares(s, r) > 0
+        THEN s.n_images * (
+            s.sum_yyyy
+            - 4 * r * s.sum_xyyy
+            + 6 * r ^ 2 * s.sum_xxyy
+            - 4 * r ^ 3 * s.sum_xxxy
+            + r ^ 4 * s.sum_xxxx
+        ) / residual_squares(s, r) ^ 2
+    ELSE 1
+END;
+
+-- Whole degrees of freedom, 1 to n_images - 1.
+CREATE OR REPLACE TEMP MACRO residual_freedom(n_images, kurtosis) AS floor(
+    greatest(
+        1,
+        least(
+            n_images - 1,
+            CASE WHEN kurtosis > 1 + 1e-12 THEN 2 * n_images / (kurtosis - 1) ELSE n_images END
+        )
+    )
+);
+
 -- What both intervals start from: the sums, the ratio r, its variance v, and the quantile t.
 CREATE OR REPLACE TEMP MACRO ratio_estimate(s) AS list_transform(
     [{ 's': s, 'r': s.sum_y / nullif(s.sum_x, 0) }],
@@ -54,7 +87,10 @@ CREATE OR REPLACE TEMP MACRO ratio_estimate(s) AS list_transform(
             WHEN e.s.n_images > 1
                 THEN e.s.n_images / (e.s.n_images - 1) * residual_squares(e.s, e.r) / e.s.sum_x ^ 2
         END,
-        't': CASE WHEN e.s.n_images > 1 THEN student_t_975(e.s.n_images - 1) END
+        't': CASE
+            WHEN e.s.n_images > 1
+                THEN student_t_975(residual_freedom(e.s.n_images, residual_kurtosis(e.s, e.r)))
+        END
     }
 )[1];
 
@@ -112,13 +148,18 @@ CREATE OR REPLACE TEMP MACRO band_sums(band, totals) AS {
     'sum_x': totals.sum_x,
     'sum_yy': coalesce(band.sum_yy, 0),
     'sum_xy': coalesce(band.sum_xy, 0),
-    'sum_xx': totals.sum_xx
+    'sum_xx': totals.sum_xx,
+    'sum_yyyy': coalesce(band.sum_yyyy, 0),
+    'sum_xyyy': coalesce(band.sum_xyyy, 0),
+    'sum_xxyy': coalesce(band.sum_xxyy, 0),
+    'sum_xxxy': coalesce(band.sum_xxxy, 0),
+    'sum_xxxx': totals.sum_xxxx
 };
 
 CREATE OR REPLACE TEMP MACRO ratio_residual(s, y, x) AS sqrt(s.n_images / nullif(s.n_images - 1, 0))
 * (coalesce(y, 0) - s.sum_y / nullif(s.sum_x, 0) * coalesce(x, 0)) / nullif(s.sum_x, 0);
 
--- Two ratios that may share images. The smaller number of images gives the degrees of freedom: cautious.
+-- Two ratios that may share images. The fewer degrees of freedom of the two count: cautious.
 CREATE OR REPLACE TEMP MACRO difference_interval(s, p, covariance) AS list_transform(
     list_transform(
         [{ 'a': ratio_estimate(s), 'b': ratio_estimate(p), 'c': coalesce(covariance, 0) }],
