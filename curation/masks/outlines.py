@@ -16,6 +16,8 @@ _SHORT_RULER_PX, _LONG_RULER_PX = 4, 16
 _MEAN_PX = 4
 #: Shorter outlines cannot tell a jag from their form: four long rulers, a square of 16 px.
 _LEAST_PX = 4 * _LONG_RULER_PX
+#: Points that the longest ruler looks at beyond the end of a path.
+_BEYOND = _LONG_RULER_PX + _MEAN_PX
 
 
 def smoothness(runs: Runs) -> np.ndarray:
@@ -37,71 +39,74 @@ def _smoothness(firsts, ends, offsets, stride):
     most = 0
     for mask in range(len(result)):
         most = max(most, offsets[mask + 1] - offsets[mask])
+    columns, rows = np.empty(2 * most, np.int64), np.empty(2 * most, np.int64)
     lefts, rights = np.empty(2 * most, np.int64), np.empty(2 * most, np.int64)
     is_done = np.empty(2 * most, np.bool_)
     xs, ys = np.empty(1024, np.int64), np.empty(1024, np.int64)
     for mask in range(len(result)):
-        first, end = firsts[offsets[mask] : offsets[mask + 1]], ends[offsets[mask] : offsets[mask + 1]]
-        _link(first, end, stride, lefts, rights)
-        is_done[: 2 * len(first)] = False
+        n_edges = 2 * (offsets[mask + 1] - offsets[mask])
+        _edges(firsts[offsets[mask] : offsets[mask + 1]], ends[offsets[mask] :], stride, columns, rows)
+        _link(columns[:n_edges], rows, lefts, rights)
+        is_done[:n_edges] = False
         short, long = 0.0, 0.0
-        for edge in range(2 * len(first)):
+        for edge in range(n_edges):
             if is_done[edge]:
                 continue
-            n = _follow(edge, first, end, stride, lefts, rights, is_done, xs, ys)
+            n = _follow(edge, columns, rows, lefts, rights, is_done, xs, ys)
             if n < _LEAST_PX:
                 continue
-            if n > len(xs):
-                xs, ys = np.empty(2 * n, np.int64), np.empty(2 * n, np.int64)
-                _follow(edge, first, end, stride, lefts, rights, is_done, xs, ys)
-            short += _length(xs[:n], ys[:n], _SHORT_RULER_PX)
-            long += _length(xs[:n], ys[:n], _LONG_RULER_PX)
+            if n + _BEYOND > len(xs):
+                xs, ys = np.empty(2 * n + _BEYOND, np.int64), np.empty(2 * n + _BEYOND, np.int64)
+                _follow(edge, columns, rows, lefts, rights, is_done, xs, ys)
+            xs[n : n + _BEYOND], ys[n : n + _BEYOND] = xs[:_BEYOND], ys[:_BEYOND]
+            short += _length(xs, ys, n, _SHORT_RULER_PX)
+            long += _length(xs, ys, n, _LONG_RULER_PX)
         if short > 0:
             result[mask] = min(long / short, 1.0)
     return result
 
 
 @njit(cache=True, nogil=True)
-def _row(edge, firsts, ends, stride):
-    """Row of a horizontal edge: 2 k is the upper one of segment k, 2 k + 1 the lower one."""
-    position = ends[edge // 2] if edge & 1 else firsts[edge // 2]
-    return position - firsts[edge // 2] // stride * stride
+def _edges(firsts, ends, stride, columns, rows):
+    """Column and row of the horizontal edges: 2 k is the upper one of segment k, 2 k + 1 the lower one."""
+    x, column = 0, 0
+    for k in range(len(firsts)):
+        if firsts[k] >= column + stride:
+            x = firsts[k] // stride
+            column = x * stride
+        columns[2 * k], columns[2 * k + 1] = x, x
+        rows[2 * k], rows[2 * k + 1] = firsts[k] - column, ends[k] - column
 
 
 @njit(cache=True, nogil=True)
-def _link(firsts, ends, stride, lefts, rights):
+def _link(columns, rows, lefts, rights):
     """The horizontal edges that follow each one's left and right end.
 
     Where two columns meet, their edges' ends in order of rows are joined in pairs by vertical edges, which lie where
     one of the two columns is mask and the other is not.
     """
-    n_segments = len(firsts)
+    n_edges = len(columns)
     a_start, a_stop, b_start = (
         0,
         0,
         0,
-    )  # segments [a_start, a_stop) left of a line, those from b_start on right of it
-    while a_start < a_stop or b_start < n_segments:
-        x = firsts[a_start] // stride + 1 if a_start < a_stop else firsts[b_start] // stride
+    )  # edges [a_start, a_stop) left of a line, those from b_start on right of it
+    while a_start < a_stop or b_start < n_edges:
+        x = columns[a_start] + 1 if a_start < a_stop else columns[b_start]
         b_stop = b_start
-        while b_stop < n_segments and firsts[b_stop] < (x + 1) * stride:
+        while b_stop < n_edges and columns[b_stop] == x:
             b_stop += 1
-        a, b = 2 * a_start, 2 * b_start
+        a, b = a_start, b_start
         waiting = -1
-        while a < 2 * a_stop or b < 2 * b_stop:
-            if b >= 2 * b_stop:
-                is_left = True
-            elif a >= 2 * a_stop:
-                is_left = False
-            else:
-                is_left = _row(a, firsts, ends, stride) <= _row(b, firsts, ends, stride)
+        while a < a_stop or b < b_stop:
+            is_left = b >= b_stop or (a < a_stop and rows[a] <= rows[b])
             edge = a if is_left else b
             a, b = a + is_left, b + (not is_left)
             if waiting < 0:
                 waiting = edge
                 continue
             for one, other in ((waiting, edge), (edge, waiting)):
-                if one < 2 * a_stop:
+                if one < a_stop:
                     rights[one] = other
                 else:
                     lefts[one] = other
@@ -110,21 +115,25 @@ def _link(firsts, ends, stride, lefts, rights):
 
 
 @njit(cache=True, nogil=True)
-def _follow(edge, firsts, ends, stride, lefts, rights, is_done, xs, ys):
+def _follow(edge, columns, rows, lefts, rights, is_done, xs, ys):
     """Write the lattice points of the closed path through a horizontal edge, as many as fit; returns how many it has."""
     n = 0
     at, to_right = edge, True
     while True:
         is_done[at] = True
-        column, y = firsts[at // 2] // stride, _row(at, firsts, ends, stride)
-        n = _append(xs, ys, n, column if to_right else column + 1, y)
-        x = column + 1 if to_right else column
+        x, y = columns[at] + (not to_right), rows[at]
+        if n < len(xs):
+            xs[n], ys[n] = x, y
+        n += 1
+        x = columns[at] + to_right
         following = rights[at] if to_right else lefts[at]
-        last_y = _row(following, firsts, ends, stride)
-        while y != last_y:
-            n = _append(xs, ys, n, x, y)
-            y += 1 if last_y > y else -1
-        if firsts[following // 2] // stride == column:  # back along the other side of the mask or the gap
+        step = 1 if rows[following] > y else -1
+        while y != rows[following]:
+            if n < len(xs):
+                xs[n], ys[n] = x, y
+            n += 1
+            y += step
+        if columns[following] == columns[at]:  # back along the other side of the mask or the gap
             to_right = not to_right
         at = following
         if at == edge:
@@ -132,16 +141,11 @@ def _follow(edge, firsts, ends, stride, lefts, rights, is_done, xs, ys):
 
 
 @njit(cache=True, nogil=True)
-def _append(xs, ys, n, x, y):
-    if n < len(xs):
-        xs[n], ys[n] = x, y
-    return n + 1
+def _length(xs, ys, n, ruler):
+    """Length of a closed path by a ruler of so many steps, over what the ruler loses on a circle of as many points.
 
-
-@njit(cache=True, nogil=True)
-def _length(xs, ys, ruler):
-    """Length of a closed path by a ruler of so many steps, over what the ruler loses on a circle of as many points."""
-    n = len(xs)
+    `xs` and `ys` hold the path's n points, and its first _BEYOND ones once more.
+    """
     dx, dy = 0, 0  # from the mean of _MEAN_PX points to the mean of those `ruler` further on, times _MEAN_PX
     for j in range(_MEAN_PX):
         dx += xs[ruler + j] - xs[j]
@@ -149,9 +153,8 @@ def _length(xs, ys, ruler):
     total = 0.0
     for i in range(n):
         total += np.sqrt(np.float64(dx * dx + dy * dy))
-        near, far, beyond = i + _MEAN_PX, i + ruler, i + ruler + _MEAN_PX
-        near, far, beyond = near - n * (near >= n), far - n * (far >= n), beyond - n * (beyond >= n)
-        dx += xs[beyond] - xs[far] - xs[near] + xs[i]
-        dy += ys[beyond] - ys[far] - ys[near] + ys[i]
+        near, far = i + _MEAN_PX, i + ruler
+        dx += xs[far + _MEAN_PX] - xs[far] - xs[near] + xs[i]
+        dy += ys[far + _MEAN_PX] - ys[far] - ys[near] + ys[i]
     on_circle = np.sin(np.pi * ruler / n) / (np.pi * ruler / n)
     return total / (ruler * _MEAN_PX * on_circle)
