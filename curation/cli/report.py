@@ -32,11 +32,11 @@ def report(
 ) -> None:
     """Write the quality report of a run: one HTML file that works from disk, on a phone and on paper."""
     from curation.report.page import write_report
+    from curation.report.page.facts import Request
 
+    request = Request(run, gold, n_worst, at)
     with open_lake(workspace, at, read_only=True) as lake:
-        written = write_report(
-            lake, out, run, gold, n_worst, at, charts, lambda title: messages.print(f"· {title}")
-        )
+        written = write_report(lake, out, request, charts, lambda title: messages.print(f"· {title}"))
     messages.print(f"{written.path}: {written.n_charts} charts, {written.n_bytes / 1e6:.1f} MB", markup=False)
     for problem in written.unreadable:
         messages.print(problem, style="yellow", markup=False)

@@ -89,7 +89,7 @@ def altair() -> ModuleType:
     try:
         import altair as alt
     except ImportError as error:
-        raise MissingExtraError("charts need Altair", "report") from error
+        raise MissingExtraError("a chart", "report", "Altair") from error
     if alt.theme.active != "curation":
         alt.theme.register("curation", enable=True)(lambda: alt.theme.ThemeConfig(config=theme()))
     return alt
@@ -145,5 +145,5 @@ def _vl_convert() -> ModuleType:
     try:
         import vl_convert
     except ImportError as error:
-        raise MissingExtraError("pictures of charts need vl-convert", "report") from error
+        raise MissingExtraError("a picture of a chart", "report", "vl-convert") from error
     return vl_convert

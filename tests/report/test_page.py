@@ -15,7 +15,7 @@ from curation.cli import app
 from curation.errors import MissingExtraError, QueryError
 from curation.lake import Lake
 from curation.report.page import write_report
-from curation.report.page.facts import Facts, choose
+from curation.report.page.facts import Facts, Request, choose
 from curation.report.page.sections import SECTIONS
 from curation.report.page.words import share
 
@@ -99,7 +99,7 @@ def test_a_section_names_the_reports_that_it_reads(workspace, section, monkeypat
         Facts, "rows", lambda self, name, **given: read.add(name) or rows(self, name, **given)
     )
     with Lake.open(workspace, read_only=True) as lake:
-        section.blocks(Facts(lake, choose(lake, None, None, n_worst=1)))
+        section.blocks(Facts(lake, choose(lake, Request(n_worst=1))))
     assert read == set(section.reports)
 
 
@@ -261,5 +261,5 @@ def test_a_missing_extra_says_what_to_install(lake, tmp_path, monkeypatch):
     for package in ("altair", "vl_convert", "jinja2"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
-            with pytest.raises(MissingExtraError, match=r"curation\[app\]"):
+            with pytest.raises(MissingExtraError, match=r"curation\[report\]"):
                 write_report(lake, tmp_path / "report.html")

@@ -12,7 +12,7 @@ from curation.errors import MissingExtraError
 from curation.lake import Lake
 from curation.report import charts
 from curation.report.page.blocks import Block, Figure, Pictures
-from curation.report.page.facts import Facts, choose
+from curation.report.page.facts import Facts, Request, choose
 from curation.report.page.sections import SECTIONS, Section
 from curation.report.page.summary import summary
 from curation.report.page.words import day, stage
@@ -44,27 +44,24 @@ class Report:
 def write_report(
     lake: Lake,
     out: Path,
-    run_id: int | None = None,
-    gold_run_id: int | None = None,
-    n_worst: int = 12,
-    at: str | None = None,
+    request: Request = Request(),
     charts_folder: Path | None = None,
     on_section: Callable[[str], None] = lambda title: None,
 ) -> Report:
     """Write the report of one run against one gold as `out`, and each chart as PNG and SVG into `charts_folder`.
 
-    `run_id` None takes the newest run that has masks, `gold_run_id` None the gold that has most images of it. An
-    empty lake gives a page that says so. `on_section` hears each title when its section is begun. Raises QueryError
-    where a run or its gold is not there, MissingExtraError without Altair and vl-convert.
+    An empty lake gives a page that says so. `on_section` hears each title when its section is begun. Raises
+    QueryError where a run or its gold is not there, MissingExtraError without Altair and vl-convert.
     """
     charts.check_installed()
     jinja2 = _jinja2()
-    facts = Facts(lake, choose(lake, run_id, gold_run_id, n_worst, at))
+    facts = Facts(lake, choose(lake, request))
     on_section("Summary")
     head, shown = summary(facts), []
     for section in SECTIONS:
         on_section(section.title)
         shown.append(Shown(section, section.blocks(facts)))
+    on_section("Page")
     data = _page(jinja2, facts, head, shown).encode()
     write_whole(out, data)
     drawn = [block for one in shown for block in one.blocks if isinstance(block, Figure)]
@@ -152,7 +149,7 @@ def _jinja2() -> ModuleType:
     try:
         import jinja2
     except ImportError as error:
-        raise MissingExtraError("the report needs Jinja, which comes with Altair", "app") from error
+        raise MissingExtraError("the report", "report", "Jinja2") from error
     return jinja2
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from curation import masks
+from curation.errors import RleError
 from curation.lake import Lake
 from curation.report.contact_sheet import Style, blank_canvas, draw_mask, finished, read_pixels
 from curation.report.page.blocks import Block, Commands, Picture, Pictures, Words
@@ -73,31 +74,39 @@ def _spread(rows: Sequence[dict], n: int) -> list[dict]:
 
 
 def _picture(facts: Facts, row: dict) -> Picture:
-    stored = _stored(facts.lake, row)
-    mask = _runs(stored, "rle_counts")
-    gold = _runs(stored, "gold_rle_counts")
-    pixels, problem = read_pixels(stored["uri"], stored["height_px"], stored["width_px"])
     told = [
         ("IoU with gold", plain(row["gold_iou"])),
         ("predicted IoU", plain(row["predicted_iou"])),
         ("area", f"{row['area_px']:,} px"),
+        ("error", row["error_kind"] or "–"),
     ]
-    if row["error_kind"]:
-        told.append(("error", row["error_kind"]))
     where = f'curation browse sync --where "mask_id = {row["mask_id"]}"'
+    title = row["file_name"] or f"image {row['image_id']}"
+    jpeg, problem = _drawing(_stored(facts.lake, row))
     return Picture(
-        title=row["file_name"],
+        title=title,
         facts=told,
-        alt=f"Mask {row['mask_id']} on {row['file_name']}: "
-        + ", ".join(f"{name} {value}" for name, value in told),
-        jpeg=None if problem else _jpeg(draw_piece(pixels, mask, gold)),
+        alt=f"Mask {row['mask_id']} on {title}: " + ", ".join(f"{name} {value}" for name, value in told),
+        jpeg=jpeg,
         command=f"{where} --workspace {shlex.quote(facts.subject.root)}",
-        problem=problem or "",
+        problem=problem and f"mask {row['mask_id']}: {problem}",
     )
 
 
+def _drawing(stored: dict) -> tuple[bytes | None, str]:
+    """The picture as JPEG, or why there is none."""
+    if stored["uri"] is None:
+        return None, "the lake does not know its image"
+    try:
+        mask, gold = (_runs(stored, name) for name in ("rle_counts", "gold_rle_counts"))
+    except RleError as error:
+        return None, str(error)
+    pixels, problem = read_pixels(stored["uri"], stored["height_px"], stored["width_px"])
+    return (None, problem) if problem else (_jpeg(draw_piece(pixels, mask, gold)), "")
+
+
 def _stored(lake: Lake, row: dict) -> dict:
-    """The mask, its image and its best gold mask as they are stored."""
+    """The mask, its image and its best gold mask as they are stored; null for what is not there."""
     return lake.query(
         """
         SELECT
@@ -107,8 +116,12 @@ def _stored(lake: Lake, row: dict) -> dict:
             masks.rle_counts,
             gold_masks.rle_counts AS gold_rle_counts
         FROM masks
-        INNER JOIN images ON masks.run_id = images.run_id AND masks.image_id = images.image_id
-        LEFT JOIN gold_matches AS matches ON masks.mask_id = matches.mask_id AND matches.gold_run_id = $gold_run_id
+        LEFT JOIN images ON masks.run_id = images.run_id AND masks.image_id = images.image_id
+        LEFT JOIN gold_matches AS matches
+            ON
+                masks.run_id = matches.run_id
+                AND masks.mask_id = matches.mask_id
+                AND matches.gold_run_id = $gold_run_id
         LEFT JOIN gold_masks
             ON matches.gold_run_id = gold_masks.run_id AND matches.best_gold_mask_id = gold_masks.gold_mask_id
         WHERE masks.run_id = $run_id AND masks.mask_id = $mask_id
@@ -118,7 +131,7 @@ def _stored(lake: Lake, row: dict) -> dict:
 
 
 def _runs(stored: dict, name: str) -> masks.Runs:
-    """The mask of a column; none where the column is null."""
+    """The mask of a column; none where the column is null. Raises RleError."""
     texts = [] if stored[name] is None else [stored[name]]
     return masks.parse_strings(texts, stored["height_px"], stored["width_px"])
 
@@ -158,7 +171,8 @@ def piece_window(box: np.ndarray, width_px: int, height_px: int) -> tuple[int, i
     w = min(w, width_px)
     x = min(max((left + right - w) / 2, 0), width_px - w)
     y = min(max((top + bottom - h) / 2, 0), height_px - h)
-    return int(x), int(y), max(1, int(w)), max(1, int(h))
+    first, stop = (math.floor(x), math.floor(y)), (math.ceil(x + w), math.ceil(y + h))
+    return *first, min(stop[0], width_px) - first[0], min(stop[1], height_px) - first[1]
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:

@@ -11,6 +11,19 @@ from curation.lake import Lake
 
 
 @dataclass(frozen=True)
+class Request:
+    """What a person asks for. None takes the newest run that has masks, and the gold that has most of its images.
+
+    `at` is the tag or version that the lake is opened at; `n_worst` counts pictures.
+    """
+
+    run_id: int | None = None
+    gold_run_id: int | None = None
+    n_worst: int = 12
+    at: str | None = None
+
+
+@dataclass(frozen=True)
 class Subject:
     """One run against one gold. `run_id` is None in a lake without masks, `gold_run_id` where none was matched."""
 
@@ -48,7 +61,7 @@ class Facts:
 
     def ceilings(self) -> list[dict]:
         """Rows of `curation gold ceilings`; none where no two annotators' gold of the run's images is compared."""
-        if self.subject.gold_run_id is None:
+        if len({row["gold_run_id"] for row in self.rows("gold_agreement", gold_run_id=None)}) < 2:
             return []
         try:
             return ceilings.rows(ceilings.ceilings(self.lake, self.subject.run_id)).to_pylist()
@@ -56,28 +69,24 @@ class Facts:
             return []
 
 
-def choose(
-    lake: Lake, run_id: int | None, gold_run_id: int | None, n_worst: int, at: str | None = None
-) -> Subject:
-    """The run (else the newest that has masks) and the gold (else the one with most images, of those the newest).
-
-    `at` is what the lake was opened at.
+def choose(lake: Lake, request: Request) -> Subject:
+    """The run and the gold of the page.
 
     Raises QueryError where a named run has no masks, or a named gold run was not matched with it.
     """
     there = [row["run_id"] for row in _report(lake, "stage_summary") if row["n_masks"]]
-    if run_id is not None and run_id not in there:
-        raise QueryError(f"--run {run_id}: no such run with masks; there are: {_listed(there)}")
-    run_id = run_id if run_id is not None else max(there, default=None)
+    if request.run_id is not None and request.run_id not in there:
+        raise QueryError(f"--run {request.run_id}: no such run with masks; there are: {_listed(there)}")
+    run_id = request.run_id if request.run_id is not None else max(there, default=None)
     return Subject(
         workspace=lake.root.name,
         root=str(lake.root),
         version=lake.version(),
-        tags=(at,) if at and not at.isdigit() else _tags(lake),
+        tags=_tags(lake, request.at),
         made_at=datetime.now(timezone.utc),
         run_id=run_id,
-        gold_run_id=_gold_of(lake, run_id, gold_run_id),
-        n_worst=n_worst,
+        gold_run_id=_gold_of(lake, run_id, request.gold_run_id),
+        n_worst=request.n_worst,
     )
 
 
@@ -96,10 +105,12 @@ def _gold_of(lake: Lake, run_id: int | None, asked: int | None) -> int | None:
     return asked
 
 
-def _tags(lake: Lake) -> tuple[str, ...]:
-    """Names of the version that is shown."""
-    tags = lake.tags().to_pylist()
-    return tuple(tag["name"] for tag in tags if tag["snapshot_id"] == lake.version())
+def _tags(lake: Lake, at: str | None) -> tuple[str, ...]:
+    """Names of the version that is shown. A version does not hold its own tag, which is given later."""
+    if at is not None and not at.isdigit():
+        return (at,)
+    version = lake.version()
+    return tuple(tag["name"] for tag in lake.tags().to_pylist() if tag["snapshot_id"] == version)
 
 
 def _report(lake: Lake, name: str, **given: object) -> list[dict]:

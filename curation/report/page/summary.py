@@ -10,6 +10,17 @@ from curation.report.page.words import counted, number, percent, percent_interva
 FEW_IMAGES = 50
 #: Half the width, in share, that an owner can decide on: SAM's own figure has about 0.5 points at 500 images.
 WANTED_HALF_WIDTH = 0.02
+#: What follows from how the gold was drawn: corrected from predictions, from scratch, or nobody said.
+ANCHORED = {
+    True: [
+        "Flaws that the annotator let stand: this gold was corrected from predictions, which leans it towards them."
+    ],
+    False: [
+        "Whether SAM's masks are better: SAM's gold was corrected from its masks, and such gold agrees more than gold "
+        "that was drawn from scratch, as here."
+    ],
+    None: ["Whether the gold leans towards predictions: nobody said whether it was corrected from them."],
+}
 
 
 def summary(facts: Facts) -> list[Block]:
@@ -84,6 +95,14 @@ def _beside_sam(rows: list[dict]) -> str:
     return f"SAM reported {sam} for SA-1B; {place}."
 
 
+def is_anchored(facts: Facts) -> bool | None:
+    """Whether the gold was corrected from predictions; None where nobody said."""
+    rows = facts.rows("run_provenance", run_id=facts.subject.gold_run_id)
+    return {"true": True, "false": False}.get(
+        next((r["fact_value"] for r in rows if r["fact"] == "is_anchored"), "")
+    )
+
+
 def _unknown(facts: Facts, run: dict, agreement: dict) -> list[Block]:
     """What the reader must not conclude."""
     recall = agreement.get(("recall", 0.5))
@@ -130,6 +149,7 @@ def _about_gold(facts: Facts, run: dict, recall: dict, agreement: dict) -> list[
             f"{without:,} of {counted(run['n_images'], 'image')} have no gold. The agreement speaks for them only as "
             "far as the images with gold were drawn at random."
         )
+    doubts += ANCHORED[is_anchored(facts)]
     row = agreement[("best_iou_over", 0.75)]
     doubts += _other_gold(facts, row)
     if row["low"] is not None:
