@@ -105,9 +105,10 @@ halves AS (
     SELECT
         run_id,
         CASE
-            WHEN
-                count(*) > 1
-                THEN student_t_975(count(*) - 1) * sqrt(count(*) / (count(*) - 1) * sum(error * error))
+            WHEN count(*) > 1
+                THEN student_t_975(
+                    residual_freedom(count(*), count(*) * sum(error ^ 4) / nullif(sum(error ^ 2), 0) ^ 2)
+                ) * sqrt(count(*) / (count(*) - 1) * sum(error ^ 2))
         END AS half
     FROM errors_of_image
     GROUP BY run_id
