@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.95
 N_REPLICATES = 2_000
@@ -29,7 +29,7 @@ CHUNK_WEIGHTS = 4_000_000
 #: What rounding alone could leave of a sum of squares.
 ROUNDING = 1e-12
 #: Replicates whose images do not differ have no standard error; they count as the largest t of one degree of freedom.
-MOST_STUDENTISED = float(stats.t.ppf(0.5 + CONFIDENCE / 2, 1))
+MOST_STUDENTISED = float(special.stdtrit(1, 0.5 + CONFIDENCE / 2))
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _ratios(y: np.ndarray, x: np.ndarray) -> _Ratios:
         kurtosis = n_images * (residuals**4).sum(axis=0) / squares**2
         freedom = np.where(kurtosis > 1 + ROUNDING, 2 * n_images / (kurtosis - 1), n_images)
     freedom = np.floor(np.clip(freedom, 1, np.maximum(n_images - 1, 1)))
-    student_t = np.where(n_images > 1, stats.t.ppf(0.5 + CONFIDENCE / 2, freedom), np.nan)
+    student_t = np.where(n_images > 1, special.stdtrit(freedom, 0.5 + CONFIDENCE / 2), np.nan)
     return _Ratios(n_images, sum_x, ratio, variance, delete_one, student_t)
 
 
@@ -174,8 +174,8 @@ def _wilson(share: np.ndarray, n: np.ndarray, t: np.ndarray) -> tuple[np.ndarray
 
 def _clopper_pearson(n_hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tail = (1 - CONFIDENCE) / 2
-    low = np.where(n_hits > 0, stats.beta.ppf(tail, n_hits, n - n_hits + 1), 0.0)
-    high = np.where(n_hits < n, stats.beta.ppf(1 - tail, n_hits + 1, n - n_hits), 1.0)
+    low = np.where(n_hits > 0, special.betaincinv(n_hits, n - n_hits + 1, tail), 0.0)
+    high = np.where(n_hits < n, special.betaincinv(n_hits + 1, n - n_hits, 1 - tail), 1.0)
     return low, high
 
 
