@@ -1,7 +1,10 @@
 """Runs of random masks in a lake, to be measured and matched."""
 
+from pathlib import Path
+
 import lakes
 from blobs import blobs
+from PIL import Image
 
 from curation import runs, shards
 from curation.masks import encode
@@ -9,17 +12,29 @@ from curation.schemas import TABLES
 
 
 class StoredBlobs:
-    """Work for `shards.run`: each image gets its row and some masks; in `gold_masks` where `is_gold`."""
+    """Work for `shards.run`: each image gets its row and some masks; in `gold_masks` where `is_gold`.
+
+    Pictures are there only where a `folder` is given, to which they are written.
+    """
 
     def __init__(
-        self, n_masks: int, is_gold: bool = False, width_px: int = 8, damage: str | None = None
+        self,
+        n_masks: int,
+        is_gold: bool = False,
+        width_px: int = 8,
+        damage: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.n_masks, self.is_gold, self.width_px, self.damage = n_masks, is_gold, width_px, damage
+        self.folder = folder
 
     def __call__(self, shard: shards.Shard) -> shards.Result:
         images, masks = [], []
         for number in range(shard.first, shard.stop):
-            image = lakes.image_row(shard.run_id, number, width_px=self.width_px)
+            uri = None if self.folder is None else str(self.folder / f"{number}.png")
+            image = lakes.image_row(shard.run_id, number, uri, width_px=self.width_px)
+            if uri is not None:
+                Image.new("RGB", (self.width_px, image["height_px"]), (200, 30, 90)).save(uri)
             images.append(image)
             runs_ = encode(blobs(number, self.n_masks, image["height_px"], self.width_px))
             masks += lakes.mask_rows(shard.run_id, number, image, runs_)

@@ -44,3 +44,13 @@ def test_appearance_needs_the_pictures_and_tells_of_those_that_are_missing(lake)
     assert "appearance: 0 masks of 0 images measured" in result.stdout
     problems = lake.con.execute("SELECT source, kind FROM problems ORDER BY source").fetchall()
     assert problems == [("/images/0.jpg", "image"), ("/images/1.jpg", "image")]
+
+
+def test_appearance_reads_the_pictures_where_they_lie(lake, tmp_path):
+    stored_run(lake, n_images=2, folder=tmp_path)
+    result = curation(lake, "measure", "--appearance", "--workers", "2")
+    assert result.exit_code == 0
+    assert "appearance: 10 masks of 2 images measured" in result.stdout
+    colours = "SELECT DISTINCT mean_rgb_inside FROM mask_appearance WHERE mean_rgb_inside IS NOT NULL"
+    assert lake.con.execute(colours).fetchall() == [([200.0, 30.0, 90.0],)]
+    assert "appearance: nothing new to measure" in curation(lake, "measure", "--appearance").stdout
