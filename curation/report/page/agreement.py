@@ -2,9 +2,10 @@
 
 from curation.report import figures
 from curation.report.page.blocks import Beside, Block, Figure, Number, Numbers, Table, Words
+from curation.report.page.dots import dot, number_of, told
 from curation.report.page.facts import Facts
 from curation.report.page.summary import agreement_at
-from curation.report.page.words import basis, counted, dot, number, plain, stage, told
+from curation.report.page.words import basis, counted, number, plain, stage
 
 
 def design(facts: Facts) -> list[Block]:
@@ -171,7 +172,7 @@ def calibration(facts: Facts) -> list[Block]:
         for row in rows
     ]
     first = rows[0]
-    ece = number(first["ece"], first["ece_low"], first["ece_high"])
+    ece = number_of(first, "ece")
     n_masks = sum(row["n_masks"] for row in rows)
     return [
         Figure(
@@ -204,8 +205,8 @@ def _bins(rows: list[dict]) -> Table:
         [
             f"{row['bin_from']:.2f}–{row['bin_to']:.2f}",
             plain(row["mean_predicted_iou"]),
-            number(row["mean_gold_iou"], row["mean_gold_iou_low"], row["mean_gold_iou_high"]),
-            number(row["mean_gap"], row["mean_gap_low"], row["mean_gap_high"]),
+            number_of(row, "mean_gold_iou"),
+            number_of(row, "mean_gap"),
             plain(row["n_masks"]),
             plain(row["n_images"]),
         ]

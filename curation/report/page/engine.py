@@ -2,8 +2,9 @@
 
 from curation.report import figures
 from curation.report.page.blocks import Block, Figure, Table, Words
+from curation.report.page.dots import dot, number_of, told
 from curation.report.page.facts import Facts
-from curation.report.page.words import counted, dot, number, plain, seconds, share, stage, told
+from curation.report.page.words import counted, number, plain, seconds, share, stage
 
 #: Figure of `stage_evolution` -> title, and whether it is a share.
 COURSES = {
@@ -61,8 +62,8 @@ def _drift(facts: Facts) -> list[Block]:
     table = [
         [
             DRIFT.get(row["score"], row["score"]),
-            number(row["psi"], row["psi_low"], row["psi_high"]),
-            number(row["ks"], row["ks_low"], row["ks_high"]),
+            number_of(row, "psi"),
+            number_of(row, "ks"),
             plain(row["n_masks"]),
             plain(row["n_baseline_masks"]),
         ]
@@ -128,9 +129,7 @@ def throughput(facts: Facts) -> list[Block]:
             seconds(row["wall_s"]),
             _rate(row["images_per_hour"]),
             _rate(row["masks_per_hour"]),
-            number(
-                row["working_s_per_image"], row["working_s_per_image_low"], row["working_s_per_image_high"]
-            ),
+            number_of(row, "working_s_per_image"),
             row["device"] or "–",
         ]
         for row in rows

@@ -2,8 +2,9 @@
 
 from curation.report import figures
 from curation.report.page.blocks import Block, Figure, Table, Words
+from curation.report.page.dots import dot_of, number_of, share_of, told
 from curation.report.page.facts import Facts
-from curation.report.page.words import basis, counted, dot, number, plain, share, told
+from curation.report.page.words import basis, counted, plain, share
 
 SLICES = {
     "size": "By size of the mask",
@@ -38,8 +39,8 @@ def slices(facts: Facts) -> list[Block]:
 def _slice_figure(by: str, rows: list[dict]) -> Figure:
     dots = []
     for row in rows:
-        words = share(row["over_75"], row["over_75_low"], row["over_75_high"])
-        one = dot(row["slice"], row["over_75"], row["over_75_low"], row["over_75_high"])
+        words = share_of(row, "over_75")
+        one = dot_of(row["slice"], row, "over_75")
         dots.append({**one, "text": f"{words} · {counted(row['n_masks'], 'mask')}"})
     return Figure(
         f"agreement_by_{by}",
@@ -57,9 +58,9 @@ def _slice_table(parted: dict[str, list[dict]]) -> Table:
             f"{by}: {row['slice']}",
             plain(row["n_images"]),
             plain(row["n_masks"]),
-            share(row["over_75"], row["over_75_low"], row["over_75_high"]),
-            share(row["over_90"], row["over_90_low"], row["over_90_high"]),
-            number(row["mean_boundary_iou"], row["mean_boundary_iou_low"], row["mean_boundary_iou_high"]),
+            share_of(row, "over_75"),
+            share_of(row, "over_90"),
+            number_of(row, "mean_boundary_iou"),
             _known_share(row, "recall"),
             plain(row["n_gold_masks"]),
         ]
@@ -89,9 +90,7 @@ def error_kinds(facts: Facts) -> list[Block]:
     of_masks = [row for row in rows if row["error_kind"] in KINDS and row["share"] is not None]
     if not of_masks:
         return []
-    dots = [
-        dot(KINDS[row["error_kind"]], row["share"], row["share_low"], row["share_high"]) for row in of_masks
-    ]
+    dots = [dot_of(KINDS[row["error_kind"]], row, "share") for row in of_masks]
     first = of_masks[0]
     return [
         _worst_kind(of_masks),
@@ -119,13 +118,12 @@ def _worst_kind(rows: list[dict]) -> Words:
         else f"; their mean IoU with gold is {plain(most['mean_best_iou'])}"
     )
     return Words(
-        f"The commonest error is {most['error_kind']}, in "
-        f"{share(most['share'], most['share_low'], most['share_high'])} of the masks{mean}."
+        f"The commonest error is {most['error_kind']}, in {share_of(most, 'share')} of the masks{mean}."
     )
 
 
 def _missed(row: dict) -> Words:
-    words = share(row["share"], row["share_low"], row["share_high"])
+    words = share_of(row, "share")
     return Words(
         f"Of {basis(row, 'gold mask')}, {words} have no mask of their own. Where gold also has the parts of objects and "
         "the masks are of wholes, a missed part is no flaw of a mask."

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from curation.report.page import agreement, engine, examples, failings, record, shapes
+from curation.report.page import agreement, coverage, engine, examples, failings, record, shapes
 from curation.report.page.blocks import Block
 from curation.report.page.facts import Facts
 
@@ -92,7 +92,7 @@ SECTIONS = (
         "Coverage and overlaps",
         "Is anything left bare, or masked twice?",
         ("coverage", "overlaps", "near_duplicates", "crowdedness"),
-        shapes.coverage,
+        coverage.coverage,
         NOT_MEASURED,
     ),
     Section(

@@ -2,8 +2,9 @@
 
 from curation.report import figures
 from curation.report.page.blocks import Block, Figure, Words
+from curation.report.page.dots import dot_of, dots_figure, number_of, share_of, told
 from curation.report.page.facts import Facts
-from curation.report.page.words import Said, basis, counted, dot, number, percent, share, told
+from curation.report.page.words import basis, counted, number, percent
 
 #: Filter of the ledger -> what people call it.
 FATES = {
@@ -15,17 +16,6 @@ FATES = {
     "duplicate_of": "duplicate",
     "empty": "empty",
     "kept": "kept",
-}
-OVERLAPS = {
-    "any": "share a pixel with another",
-    "over_warning": "IoU over {:.1f} with another",
-    "over_limit": "IoU over {:.1f} with another",
-    "inside": "lie inside another ({:.0%})",
-}
-COVERAGE = {
-    "mean_covered_share": "area under masks",
-    "large_region_image_share": "images with a large bare region",
-    "no_mask_image_share": "images without masks",
 }
 
 
@@ -41,7 +31,7 @@ def funnel(facts: Facts) -> list[Block]:
     made = f"Of {counted(first['n_all_candidates'], 'candidate')} that the model made"
     kept = [row for row in rows if row["fate"] == "kept"]
     words = [
-        f"{made}, {row['n_candidates']:,} became masks: {_share(row, 'candidate_share')}." for row in kept
+        f"{made}, {row['n_candidates']:,} became masks: {share_of(row, 'candidate_share')}." for row in kept
     ]
     if idle:
         words.append(f"Filters that dropped none: {', '.join(idle)}.")
@@ -69,7 +59,7 @@ def _steps(filters: list[dict]) -> list[dict]:
             "label": _fate(row),
             "before": row["n_remaining"] + row["n_candidates"],
             "remaining": row["n_remaining"],
-            "text": f"− {_share(row, 'candidate_share')}",
+            "text": f"− {share_of(row, 'candidate_share')}",
         }
         for row in filters
         if row["n_candidates"]
@@ -80,14 +70,6 @@ def _steps(filters: list[dict]) -> list[dict]:
 def _fate(row: dict) -> str:
     name = FATES.get(row["fate"], row["fate"].replace("_", " "))
     return f"{name} ({row['duplicate_pass']})" if row["duplicate_pass"] else name
-
-
-def _share(row: dict, name: str) -> str:
-    return share(row[name], row[f"{name}_low"], row[f"{name}_high"])
-
-
-def _dot(label: str, row: dict, name: str, said: Said = share) -> dict:
-    return dot(label, row[name], row[f"{name}_low"], row[f"{name}_high"], said)
 
 
 def distributions(facts: Facts) -> list[Block]:
@@ -103,7 +85,7 @@ def _relative_size(facts: Facts) -> list[Block]:
         {
             "start": row["relative_size_from"],
             "stop": row["relative_size_to"],
-            **_dot("", row, "mask_share"),
+            **dot_of("", row, "mask_share"),
         }
         for row in rows
     ]
@@ -115,7 +97,7 @@ def _relative_size(facts: Facts) -> list[Block]:
             "Relative size",
             alt=f"Histogram of relative size. Half of the masks are below {half['relative_size_to']:.2f}; the fullest "
             f"band is {most['relative_size_from']:.2f}–{most['relative_size_to']:.2f} with "
-            f"{share(most['mask_share'], most['mask_share_low'], most['mask_share_high'])}.",
+            f"{share_of(most, 'mask_share')}.",
             note=f"Square root of mask area over image area, as in SAM, section 5; lines: 95 % intervals. "
             f"{counted(rows[0]['n_masks'], 'mask')} of {counted(rows[0]['n_images'], 'image')}; {rows[0]['design']}.",
             draw=lambda width: figures.histogram(bars, width, "relative size", "share of masks"),
@@ -127,9 +109,9 @@ def _masks_per_image(facts: Facts) -> list[Block]:
     rows = facts.rows("masks_per_image")
     if not rows:
         return []
-    bars = [_dot(_band(row["masks_from"], row["masks_to"]), row, "image_share") for row in rows]
+    bars = [dot_of(_band(row["masks_from"], row["masks_to"]), row, "image_share") for row in rows]
     first = rows[0]
-    mean = number(first["masks_per_image"], first["masks_per_image_low"], first["masks_per_image_high"])
+    mean = number_of(first, "masks_per_image")
     return [
         Figure(
             "masks_per_image",
@@ -154,17 +136,12 @@ def _concavity(facts: Facts) -> list[Block]:
     if not rows:
         return []
     dots = [
-        _dot(f"{row['relative_size_from']:g}–{row['relative_size_to']:g}", row, "mean_concavity", number)
-        | {
-            "text": f"{number(row['mean_concavity'], row['mean_concavity_low'], row['mean_concavity_high'])} · "
-            f"{counted(row['n_masks'], 'mask')}"
-        }
+        dot_of(f"{row['relative_size_from']:g}–{row['relative_size_to']:g}", row, "mean_concavity", number)
+        | {"text": f"{number_of(row, 'mean_concavity')} · {counted(row['n_masks'], 'mask')}"}
         for row in rows
     ]
     first = rows[0]
-    mean = number(
-        first["adjusted_concavity"], first["adjusted_concavity_low"], first["adjusted_concavity_high"]
-    )
+    mean = number_of(first, "adjusted_concavity")
     end = max([0.2, *(row["high"] or row["value"] for row in dots)])
     return [
         Figure(
@@ -193,7 +170,7 @@ def _heat_map(facts: Facts) -> list[Block]:
             alt=f"Heat map of mask centres. The densest cell, row {most['row_number'] + 1} and column "
             f"{most['column_number'] + 1} from the upper left, is {most['density']:.1f} times as dense as an even spread.",
             note=f"Centres of masks on the image: times as dense as an even spread. Densest cell "
-            f"{_share(most, 'mask_share')} of the masks. "
+            f"{share_of(most, 'mask_share')} of the masks. "
             f"{basis(most)}; {most['design']}.",
             draw=lambda width: figures.heat_map(cells, width, "times an even spread"),
         )
@@ -204,9 +181,9 @@ def _borders(facts: Facts) -> list[Block]:
     rows = [row for row in facts.rows("border_masks") if "borders" not in row["touches"]]
     if not rows:
         return []
-    dots = [_dot(row["touches"], row, "mask_share") for row in rows]
+    dots = [dot_of(row["touches"], row, "mask_share") for row in rows]
     return [
-        _interval_figure(
+        dots_figure(
             "borders",
             "Masks at the border",
             dots,
@@ -220,9 +197,9 @@ def _nesting(facts: Facts) -> list[Block]:
     rows = facts.rows("nesting")
     if not rows:
         return []
-    dots = [_dot(f"{row['level']} (depth {row['nesting_depth']})", row, "mask_share") for row in rows[:5]]
+    dots = [dot_of(f"{row['level']} (depth {row['nesting_depth']})", row, "mask_share") for row in rows[:5]]
     return [
-        _interval_figure(
+        dots_figure(
             "nesting",
             "Wholes and parts",
             dots,
@@ -230,72 +207,3 @@ def _nesting(facts: Facts) -> list[Block]:
             "Share of masks by how many masks of their image contain them.",
         )
     ]
-
-
-def coverage(facts: Facts) -> list[Block]:
-    makers = (_covered, _overlaps, _duplicates, _crowdedness)
-    return [block for maker in makers for block in maker(facts)]
-
-
-def _covered(facts: Facts) -> list[Block]:
-    rows = [row for row in facts.rows("coverage") if row["figure"] in COVERAGE]
-    if not rows:
-        return []
-    dots = [dot(COVERAGE[row["figure"]], row["estimate"], row["low"], row["high"]) for row in rows]
-    meanings = "; ".join(row["meaning"] for row in rows)
-    return [_interval_figure("coverage", "Coverage", dots, rows[0], f"{meanings.capitalize()}.", "share")]
-
-
-def _overlaps(facts: Facts) -> list[Block]:
-    rows = facts.rows("overlaps")
-    if not rows:
-        return []
-    dots = [
-        _dot(OVERLAPS.get(row["overlap"], row["overlap"]).format(row["threshold"] or 0), row, "mask_share")
-        for row in rows
-    ]
-    about = "Share of masks. Parts on wholes overlap rightly; an IoU over 0.7 is a near duplicate."
-    return [_interval_figure("overlaps", "Overlaps", dots, rows[0], about)]
-
-
-def _duplicates(facts: Facts) -> list[Block]:
-    rows = facts.rows("near_duplicates")
-    if not rows:
-        return []
-    dots = [_dot(f"IoU over {row['iou_threshold']:g}", row, "extra_share") for row in rows]
-    about = (
-        "Share of masks that show what an earlier mask of their image shows already, by the IoU of the two."
-    )
-    return [_interval_figure("near_duplicates", "Near duplicates", dots, rows[0], about)]
-
-
-def _crowdedness(facts: Facts) -> list[Block]:
-    rows = facts.rows("crowdedness")
-    if not rows:
-        return []
-    dots = [_dot(_crowd(row), row, "image_share") for row in rows]
-    first = rows[0]
-    mean = number(first["mean_crowdedness"], first["mean_crowdedness_low"], first["mean_crowdedness_high"])
-    about = (
-        f"Share of images by the mean number of other masks whose boxes intersect a mask's box; mean {mean}."
-    )
-    return [_interval_figure("crowdedness", "Crowdedness", dots, first, about, "share of images")]
-
-
-def _crowd(row: dict) -> str:
-    if row["crowdedness_to"] is None:
-        return f"{row['crowdedness_from']} and more neighbours"
-    return f"{row['crowdedness_from']} to {row['crowdedness_to']} neighbours"
-
-
-def _interval_figure(
-    name: str, title: str, dots: list[dict], row: dict, about: str, axis: str = "share of masks"
-) -> Figure:
-    """Shares as dots with intervals; `row` of the report says what is behind them."""
-    return Figure(
-        name,
-        title,
-        alt=told(title, dots),
-        note=f"{about} 95 % intervals. {basis(row)}; {row['design']}.",
-        draw=lambda width: figures.intervals(dots, width, axis),
-    )

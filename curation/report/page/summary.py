@@ -3,8 +3,9 @@
 import shlex
 
 from curation.report.page.blocks import Block, Commands, Number, Numbers, Words
+from curation.report.page.dots import number_of
 from curation.report.page.facts import Facts
-from curation.report.page.words import counted, number, percent, percent_interval, plain, share
+from curation.report.page.words import counted, percent, percent_interval, plain, share
 
 #: A two-sided interval of a share at this many images with gold still rests on few; below it the page says so.
 FEW_IMAGES = 50
@@ -48,7 +49,7 @@ def agreement_at(facts: Facts, figure: str, threshold: float | None) -> dict | N
 
 
 def _numbers(run: dict, agreement: dict) -> list[Number]:
-    per_image = number(run["masks_per_image"], run["masks_per_image_low"], run["masks_per_image_high"])
+    per_image = number_of(run, "masks_per_image")
     numbers = [
         Number("images", f"{run['n_images']:,}", f"of {run['n_planned_images']:,} planned"),
         Number("masks", f"{run['n_masks']:,}", f"{per_image} an image"),

@@ -65,16 +65,6 @@ def basis(row: dict, unit: str = "mask") -> str:
     return told
 
 
-def dot(label: str, value: float, low: float | None, high: float | None, said: Said = share) -> dict:
-    """A row of `figures.intervals`: the figure, its interval, and both in words."""
-    return {"label": label, "value": value, "low": low, "high": high, "text": said(value, low, high)}
-
-
-def told(what: str, dots: list[dict]) -> str:
-    """What a chart of dots shows, for those who cannot see it."""
-    return f"{what}: " + "; ".join(f"{row['label']} {row['text']}" for row in dots) + "."
-
-
 def seconds(value: float | None) -> str:
     """A time in the unit that suits it."""
     if value is None:
