@@ -4,7 +4,7 @@ from curation.report import figures
 from curation.report.page.blocks import Block, Figure, Table, Words
 from curation.report.page.dots import dot_of, number_of, share_of, told
 from curation.report.page.facts import Facts
-from curation.report.page.words import basis, counted, plain, share
+from curation.report.page.words import basis, counted, plain
 
 SLICES = {
     "size": "By size of the mask",
@@ -82,7 +82,7 @@ def _slice_table(parted: dict[str, list[dict]]) -> Table:
 
 def _known_share(row: dict, name: str) -> str:
     """Gold has no score, so a slice by score has no recall."""
-    return "–" if row[name] is None else share(row[name], row[f"{name}_low"], row[f"{name}_high"])
+    return "–" if row[name] is None else share_of(row, name)
 
 
 def error_kinds(facts: Facts) -> list[Block]:

@@ -10,17 +10,24 @@ from curation.report.page.words import counted, plain
 
 SOURCES = (
     Source(
-        "Kirillov et al., Segment Anything (2023), section 5 and appendices B and E: 94 % and 97 %, relative size, concavity",
+        "Kirillov et al., Segment Anything (2023), section 5 and appendices B and E: 94 % and 97 %, relative size, concavity",
         "https://arxiv.org/abs/2304.02643",
     ),
     Source(
         "Cochran, Sampling Techniques (3rd edition, 1977), chapter 6: the ratio of two totals and its variance"
     ),
     Source("Korn and Graubard, Survey Methodology 24 (1998): the effective sample size of a share"),
+    Source(
+        "Satterthwaite, Biometrics Bulletin 2 (1946): how many degrees of freedom an uncertain variance leaves Student's t"
+    ),
     Source("Wilson, Journal of the American Statistical Association 22 (1927): the score interval"),
     Source(
         "Guo et al., On Calibration of Modern Neural Networks (2017): reliability and expected calibration error",
         "https://arxiv.org/abs/1706.04599",
+    ),
+    Source(
+        "Roelofs et al., Mitigating Bias in Calibration Error Estimation (2022): what chance alone adds to it",
+        "https://arxiv.org/abs/2012.08668",
     ),
     Source(
         "Cheng et al., Boundary IoU (2021): agreement of outlines",
@@ -121,8 +128,9 @@ def methods(facts: Facts) -> list[Block]:
             "Masks of one image resemble each other, so 1,000 masks of 10 images tell less than 1,000 masks of 1,000. "
             "Every share and mean over masks is therefore a ratio of two totals over images, with the variance that "
             "treats the image as the cluster. A mean has the interval of Student's t; a share has Wilson's score "
-            "interval on its effective sample size, which stays within 0 and 100 % and is not empty at the ends. "
-            "All intervals are two-sided, 95 %."
+            "interval on its effective sample size, which stays within 0 and 100 % and is not empty at the ends. Where "
+            "a few images hold all that goes wrong, the variance is uncertain itself, and the interval is wider for it. "
+            "All intervals are two-sided, 95 %; one image alone gives none."
         ),
         Words(
             "An interval covers the choice of images only. It says nothing of images of another kind, of errors in "
@@ -130,7 +138,8 @@ def methods(facts: Facts) -> list[Block]:
         ),
         Words(
             "The expected calibration error is the mean over masks of the gap between predicted IoU and IoU with gold "
-            "in bins of 0.05."
+            "in bins of 0.05. Chance alone makes it larger than 0, the more the fewer masks a bin has; the lower bound "
+            "of its interval takes that off."
         ),
         Sources(SOURCES),
     ]
