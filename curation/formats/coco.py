@@ -10,22 +10,27 @@ box come from the mask. Results (a bare list of annotations, each with a `score`
 that lists their images. `score` is the model's own confidence and becomes `predicted_iou`.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
-from curation import ids, masks
+from curation import masks
 from curation.errors import InputError, RecordError
-from curation.formats.sa1b import Annotations, Record, RecordImage, checked_image
+from curation.formats.records import (
+    MAX_ANNOTATIONS,
+    Annotations,
+    Record,
+    RecordImage,
+    checked_image,
+    load,
+    text,
+    told,
+)
 from curation.masks import Runs
-
-MAX_ANNOTATIONS = 1 << ids.INDEX_BITS
 
 #: What is read besides the mask. `mask_index` is the place among the image's annotations, bad ones counted.
 COLUMNS = pa.schema(
@@ -101,30 +106,8 @@ def parse_annotations(
     return Record(image, annotations, sorted(problems, key=itemgetter(0)))
 
 
-def load(data: bytes) -> Any:
-    """One JSON value; NaN is read too, so that it costs one annotation and not all. Raises RecordError."""
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"this is no JSON ({error}); write or fetch the file again") from error
-
-
 def is_id(value: object) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool)
-
-
-def told(value: object) -> str:
-    """What came, in a few words."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return f"an object with {', '.join(map(repr, list(value)[:6])) or 'no keys'}"
-    text = repr(value)
-    return f"{text[:60]}{'…' if len(text) > 60 else ''} ({type(value).__name__})"
 
 
 def _row(annotation: object, names: Mapping[int | str, str]) -> dict[str, Any]:
@@ -182,7 +165,7 @@ def _id_text(value: object) -> str | None:
         return None
     if not is_id(value):
         raise RecordError(f"id: {told(value)} came; it must be an integer, a string or null")
-    return _text(str(value), "id")
+    return text(str(value), "id")
 
 
 def _label(category_id: object, names: Mapping[int | str, str]) -> str | None:
@@ -191,18 +174,7 @@ def _label(category_id: object, names: Mapping[int | str, str]) -> str | None:
         return None
     if not is_id(category_id) or category_id not in names:
         raise RecordError(f"category_id: {told(category_id)} came; categories has no such id")
-    return _text(names[category_id], "categories.name")
-
-
-def _text(value: str, name: str) -> str:
-    """`value`, where a table can hold it."""
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise RecordError(f"{name}: {value!r} holds half a character pair; write whole characters") from error
-    if "\0" in value:
-        raise RecordError(f"{name}: {value!r} holds a NUL; write printable characters")
-    return value
+    return text(names[category_id], "categories.name")
 
 
 def _box(value: object) -> list[float] | None:

@@ -6,7 +6,7 @@ from curation.errors import RecordError
 from curation.formats import coco, listing, mask_import
 from curation.formats.coco_plan import CocoItem, CocoPlan, mapped, plan_files, read_slice
 from curation.formats.mask_import import SHARD_SIZE, GoldOrigin, Import, RecordPlan, StageOrigin
-from curation.formats.sa1b import Record
+from curation.formats.records import Record
 from curation.lake import Lake
 
 __all__ = ["ImportWork", "plan_files", "start"]

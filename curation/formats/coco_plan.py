@@ -21,6 +21,7 @@ from curation.formats import coco, contents, json_slices, listing
 from curation.formats.images import IMAGE_SUFFIXES
 from curation.formats.mask_import import RecordPlan
 from curation.formats.plan import Item, write_plan
+from curation.formats.records import load, told
 
 SUFFIXES = frozenset({".json"})
 #: A file in a bucket or a tar is copied to the disk first; the largest in use, LVIS, has about 1 GB.
@@ -211,13 +212,13 @@ def _image_places(data: mmap.mmap, images: np.ndarray) -> tuple[dict[int | str, 
     faults: dict[int, str] = {}
     for place, (start, stop) in enumerate(images.tolist()):
         try:
-            entry = coco.load(data[start:stop])
+            entry = load(data[start:stop])
         except RecordError as error:
             faults[place] = str(error)
             continue
         image_id = entry.get("id") if isinstance(entry, dict) else None
         if not coco.is_id(image_id):
-            faults[place] = f"id: {coco.told(image_id)} came; an image needs an id that annotations name"
+            faults[place] = f"id: {told(image_id)} came; an image needs an id that annotations name"
         elif image_id in place_of:
             faults[place] = (
                 f"id: {image_id!r} is that of images[{place_of[image_id]}] too; the first was kept"
@@ -247,12 +248,12 @@ _NOWHERE = 1 << 62
 
 def _owner(data: bytes, place_of: Mapping[int | str, int]) -> tuple[int, str | None]:
     try:
-        annotation = coco.load(data)
+        annotation = load(data)
     except RecordError as error:
         return _NOWHERE, str(error)
     image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
     if not coco.is_id(image_id) or image_id not in place_of:
-        return _NOWHERE, f"image_id: {coco.told(image_id)} came; images has no such id"
+        return _NOWHERE, f"image_id: {told(image_id)} came; images has no such id"
     return place_of[image_id], None
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from curation import masks
 from curation.errors import RecordError
 from curation.formats.images import MAX_IMAGE_PX
-from curation.formats.sa1b import Annotations, Record, RecordImage
+from curation.formats.records import Annotations, Record, RecordImage
 
 MAX_FILE_BYTES = 1 << 30
 BACKGROUND = 0

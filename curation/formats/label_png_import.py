@@ -16,7 +16,7 @@ from curation.formats import contents, label_png, listing, mask_import
 from curation.formats.images import IMAGE_SUFFIXES
 from curation.formats.mask_import import SHARD_SIZE, GoldOrigin, Import, RecordPlan, StageOrigin
 from curation.formats.plan import Item, Plan, write_plan
-from curation.formats.sa1b import Record
+from curation.formats.records import Record
 from curation.lake import Lake
 
 SUFFIXES = frozenset({".png"})

@@ -17,7 +17,7 @@ from curation.errors import ImageError, InputError, RecordError
 from curation.formats import contents, images, listing, tars
 from curation.formats.images import ImageHead
 from curation.formats.plan import Item, Plan
-from curation.formats.sa1b import Annotations, Record, RecordImage
+from curation.formats.records import Annotations, Record, RecordImage
 from curation.lake import Lake, insert
 from curation.masks import areas, boxes
 from curation.runs import Run, RunSpec

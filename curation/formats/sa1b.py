@@ -9,10 +9,8 @@ Needed are `width`, `height`, `file_name` and every `segmentation`; what else is
 pixel short in width and height. Two keys of our own go beside SA-1B's: `label`, and `nesting` ("whole", "part").
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,25 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from curation import ids, masks
+from curation import masks
 from curation.errors import InputError, RecordError
-from curation.formats import sa1b_scan, tars
+from curation.formats import sa1b_scan
+from curation.formats.records import (
+    MAX_ANNOTATIONS,
+    Annotations,
+    Record,
+    RecordImage,
+    checked_image,
+    first_not,
+    load,
+    texts,
+    told,
+)
 from curation.masks import Runs
 from curation.whole_files import write_whole
 
 #: SA-1B's largest file has a few MB. A whole-dataset COCO file given by mistake is larger and would only fill memory.
 MAX_FILE_BYTES = 256 << 20
-MAX_ANNOTATIONS = 1 << ids.INDEX_BITS
 NESTINGS = ("whole", "part")
 
 #: What is read besides the mask. `mask_index` is the place in the source's list, bad annotations counted, so that
@@ -51,45 +59,9 @@ COLUMNS = pa.schema(
 _NUMBER, _MISSING = frozenset({int, float}), type(None)
 
 
-@dataclass(frozen=True)
-class RecordImage:
-    """The image of a record; `file_name` lies in or below the record's folder."""
-
-    source_image_id: str | None
-    width_px: int
-    height_px: int
-    file_name: str
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """N annotations of one image: their masks, and `columns` (COLUMNS, N rows), null where the source is silent.
-
-    `counts` are the masks as COCO strings, where reading them has given those already.
-    """
-
-    runs: Runs
-    columns: pa.RecordBatch
-    counts: pa.Array | None = None
-
-    @property
-    def rle_counts(self) -> pa.Array:
-        """The masks as COCO strings, as pycocotools writes them."""
-        return pa.array(masks.to_strings(self.runs), pa.string()) if self.counts is None else self.counts
-
-
-@dataclass(frozen=True)
-class Record:
-    """A parsed file. `problems` holds (index of the annotation, error) for each one left out."""
-
-    image: RecordImage
-    annotations: Annotations
-    problems: list[tuple[int, InputError]] = field(default_factory=list)
-
-
 def parse_record(data: bytes) -> Record:
     """Check one file's bytes. Bad annotations go to `problems`; RecordError where the whole file is no use."""
-    return _parse_scanned(data) or _parse_document(_load(data))
+    return _parse_scanned(data) or _parse_document(load(data))
 
 
 def _parse_scanned(data: bytes) -> Record | None:
@@ -127,12 +99,12 @@ def _rows(values: np.ndarray) -> pa.Array:
 def _parse_document(document: Any) -> Record:
     if not isinstance(document, dict) or not {"image", "annotations"} <= document.keys():
         raise RecordError(
-            f'{_told(document)} came; an SA-1B record is an object with "image" and "annotations"'
+            f'{told(document)} came; an SA-1B record is an object with "image" and "annotations"'
         )
     image = checked_image(document["image"])
     annotations = document["annotations"]
     if not isinstance(annotations, list):
-        raise RecordError(f"annotations: {_told(annotations)} came; it must be a list")
+        raise RecordError(f"annotations: {told(annotations)} came; it must be a list")
     if len(annotations) > MAX_ANNOTATIONS:
         raise RecordError(
             f"annotations: {len(annotations):,} came; one image takes {MAX_ANNOTATIONS:,}: split it"
@@ -166,52 +138,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     write_whole(path, orjson.dumps(record))
 
 
-def checked_image(image: object) -> RecordImage:
-    """The `image` of a record. Raises InputError if anything in it is bad."""
-    if not isinstance(image, dict):
-        raise RecordError(
-            f"image: {_told(image)} came; it must be an object with width, height and file_name"
-        )
-    sides = []
-    for name in ("height", "width"):
-        side = image.get(name)
-        if type(side) is not int:
-            raise RecordError(f"image.{name}: {_told(side)} came; it must be an integer, in pixels")
-        sides.append(side)
-    Runs.empty(*sides)  # checks the size
-    source_id = _texts([image.get("image_id")], "image.image_id", {str, int})[0]
-    return RecordImage(source_id, sides[1], sides[0], checked_file_name(image.get("file_name")))
-
-
-def checked_file_name(name: object) -> str:
-    """`name`, relative and below its folder. Raises RecordError for every way out of it."""
-    if not isinstance(name, str) or not name:
-        raise RecordError(f"image.file_name: {_told(name)} came; it must be the name of a picture")
-    parts = name.split("/")
-    is_absolute = name.startswith(("/", "~")) or re.match(r"[A-Za-z]:", name)
-    if is_absolute or ".." in parts or "\\" in name or any(ord(c) < 32 for c in name):
-        raise RecordError(
-            f"image.file_name: {name!r} came; it must stay in or below its record's folder: "
-            "no '..', no '\\', no control characters, not absolute"
-        )
-    normal = tars.normal_name(_text(name, "image.file_name"))
-    if not normal or name.endswith("/"):
-        raise RecordError(f"image.file_name: {name!r} came; it must be the name of a picture")
-    return normal
-
-
 # ---------------------------------------------------------------------------------------------- reading
-
-
-def _load(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        pass
-    try:  # the standard parser takes NaN and a byte-order mark, so that one NaN costs one annotation
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"this is no JSON ({error}); write or fetch the file again") from error
 
 
 def _parse_one_by_one(annotations: list, image: RecordImage) -> Record:
@@ -229,7 +156,7 @@ def _parse_one_by_one(annotations: list, image: RecordImage) -> Record:
 def _columns(annotations: list, indexes: Sequence[int], image: RecordImage) -> Annotations:
     """All columns at once, which is what makes reading fast. Raises InputError if any annotation is bad."""
     if set(map(type, annotations)) - {dict}:
-        raise RecordError(f"{_told(annotations[0])} came; an annotation must be an object")
+        raise RecordError(f"{told(annotations[0])} came; an annotation must be an object")
 
     def values(name: str) -> list:
         return [annotation.get(name) for annotation in annotations]
@@ -237,13 +164,13 @@ def _columns(annotations: list, indexes: Sequence[int], image: RecordImage) -> A
     runs = _runs(values("segmentation"), image)
     columns = [
         indexes,
-        _texts(values("id"), "id", {str, int}),
+        texts(values("id"), "id", {str, int}),
         _boxes(values("bbox"), "bbox"),
         _numbers(values("predicted_iou"), "predicted_iou"),
         _numbers(values("stability_score"), "stability_score"),
         _boxes(values("crop_box"), "crop_box"),
         _points(values("point_coords")),
-        _texts(values("label"), "label", {str}),
+        texts(values("label"), "label", {str}),
         _nestings(values("nesting")),
     ]
     arrays = [
@@ -272,7 +199,7 @@ def _runs(segmentations: list, image: RecordImage) -> Runs:
 def _numbers(values: list, name: str) -> pa.Array:
     present = [value for value in values if value is not None]
     if set(map(type, present)) - _NUMBER:
-        raise RecordError(f"{name}: {_told(_first_not(present, _NUMBER))} came; it must be a number or null")
+        raise RecordError(f"{name}: {told(first_not(present, _NUMBER))} came; it must be a number or null")
     finite = _finite(present, name)
     if len(present) == len(values):
         return pa.array(finite)
@@ -286,7 +213,7 @@ def _boxes(values: list, name: str) -> pa.Array:
 def _points(values: list) -> pa.Array:
     """The first prompt point of each mask."""
     if set(map(type, values)) - {list, _MISSING}:
-        came = _told(_first_not(values, {list, _MISSING}))
+        came = told(first_not(values, {list, _MISSING}))
         raise RecordError(f"point_coords: {came} came; it must be a list of [x, y], or null")
     return _lists([points[0] if points else None for points in values], "point_coords", 2, "[[x, y]]")
 
@@ -295,10 +222,10 @@ def _lists(values: list, name: str, length: int, form: str) -> pa.Array:
     present = [value for value in values if value is not None]
     if set(map(type, present)) - {list} or set(map(len, present)) - {length}:
         wrong = next(value for value in present if not isinstance(value, list) or len(value) != length)
-        raise RecordError(f"{name}: {_told(wrong)} came; it must be {form} in pixels, or null")
+        raise RecordError(f"{name}: {told(wrong)} came; it must be {form} in pixels, or null")
     numbers = list(chain.from_iterable(present))
     if set(map(type, numbers)) - _NUMBER:
-        raise RecordError(f"{name}: {_told(_first_not(numbers, _NUMBER))} came in it; {form} must be numbers")
+        raise RecordError(f"{name}: {told(first_not(numbers, _NUMBER))} came in it; {form} must be numbers")
     lengths = [0 if value is None else length for value in values]
     is_null = np.array([value is None for value in values], bool)
     offsets = np.cumsum([0, *lengths], dtype=np.int32)
@@ -315,46 +242,11 @@ def _finite(numbers: list, name: str) -> np.ndarray:
     return values
 
 
-def _texts(values: list, name: str, kinds: set[type]) -> list[str | None]:
-    if set(map(type, values)) - kinds - {_MISSING}:
-        allowed = "a string or an integer" if int in kinds else "a string"
-        came = _told(_first_not(values, kinds | {_MISSING}))
-        raise RecordError(f"{name}: {came} came; it must be {allowed}, or null")
-    return [None if value is None else _text(str(value), name) for value in values]
-
-
-def _text(value: str, name: str) -> str:
-    """`value`, where a table can hold it."""
-    if value.isascii() and value.isprintable():
-        return value
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise RecordError(f"{name}: {value!r} holds half a character pair; write whole characters") from error
-    if "\0" in value:
-        raise RecordError(f"{name}: {value!r} holds a NUL; write printable characters")
-    return value
-
-
 def _nestings(values: list) -> list[str | None]:
     for value in values:
         if value is not None and value not in NESTINGS:
-            raise RecordError(f"nesting: {_told(value)} came; allowed: {', '.join(NESTINGS)}, or null")
+            raise RecordError(f"nesting: {told(value)} came; allowed: {', '.join(NESTINGS)}, or null")
     return values
-
-
-def _first_not(values: list, kinds: set[type] | frozenset[type]) -> object:
-    return next(value for value in values if type(value) not in kinds)
-
-
-def _told(value: object) -> str:
-    """What came, in a few words."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return f"an object with {', '.join(map(repr, list(value)[:6])) or 'no keys'}"
-    text = repr(value)
-    return f"{text[:60]}{'…' if len(text) > 60 else ''} ({type(value).__name__})"
 
 
 # ---------------------------------------------------------------------------------------------- writing

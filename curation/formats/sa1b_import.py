@@ -10,7 +10,7 @@ from curation.formats import contents, listing, mask_import, sa1b
 from curation.formats.images import IMAGE_SUFFIXES
 from curation.formats.mask_import import SHARD_SIZE, GoldOrigin, Import, RecordPlan, StageOrigin
 from curation.formats.plan import Item, write_plan
-from curation.formats.sa1b import Record
+from curation.formats.records import Record
 from curation.lake import Lake
 
 RECORD_SUFFIXES = frozenset({".json"})

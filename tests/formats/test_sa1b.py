@@ -11,11 +11,12 @@ from pycocotools import mask as coco_mask
 
 from curation.errors import InputError, RecordError
 from curation.formats import sa1b
+from curation.formats.records import Record, RecordImage
 from curation.masks import areas, boxes, decode, encode, to_strings
 from tests.formats.records import HEIGHT_PX, WIDTH_PX, random_masks, record
 
 
-def parse(document: object) -> sa1b.Record:
+def parse(document: object) -> Record:
     return sa1b.parse_record(json.dumps(document).encode())
 
 
@@ -37,7 +38,7 @@ def changed(path: str, value: object) -> dict:
 def test_a_record_is_read_column_by_column():
     masks = random_masks(5, 3)
     found = parse(record(7, masks))
-    assert found.image == sa1b.RecordImage("7", WIDTH_PX, HEIGHT_PX, "sa_7.jpg")
+    assert found.image == RecordImage("7", WIDTH_PX, HEIGHT_PX, "sa_7.jpg")
     assert found.problems == []
     assert np.array_equal(decode(found.annotations.runs), masks)
     assert column(found, "mask_index") == [0, 1, 2]
