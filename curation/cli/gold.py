@@ -99,6 +99,11 @@ def _pairs(lake: Lake, run: int | None, gold: int | None, between: bool) -> list
         )
     if not between:
         runs = work.measurable_runs(lake) if run is None else [run]
+        if not runs:
+            raise LakeError(
+                f"{lake.root} holds gold but no masks to match with it: `curation generate` or `curation import` brings "
+                "some; --between matches annotators with each other"
+            )
         return [
             (run_id, gold_run_id) for run_id in runs for gold_run_id in (golds if gold is None else [gold])
         ]

@@ -111,6 +111,8 @@ def test_what_is_missing_says_what_to_do(lake, matched, drawn):
     people.add_run(lake, drawn["ann"], "ann")
     alone = CliRunner().invoke(app, ["gold", "match", "--between", "--workspace", str(lake.root)])
     assert "holds one gold run" in str(alone.exception)
+    without_masks = CliRunner().invoke(app, ["gold", "match", "--workspace", str(lake.root)])
+    assert "no masks to match" in str(without_masks.exception)
 
 
 def test_the_commands_match_each_way_and_show_the_model_beside(lake, drawn):
