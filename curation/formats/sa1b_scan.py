@@ -88,7 +88,8 @@ def scan(data: bytes) -> Scanned | None:
     n, end, numbers, slow, ids, id_offsets, chars, char_offsets = _scan(padded, head.end(), height, width)
     if n == _DECLINED or _TAIL.match(data, end) is None:
         return None
-    numbers[slow[:, 0]] = _exact(padded, slow)
+    if len(slow):
+        numbers[slow[:, 0]] = _exact(padded, slow)
     if not np.isfinite(numbers).all():
         return None
     of_masks = numbers.reshape(n, _N_NUMBERS)
