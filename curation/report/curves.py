@@ -17,7 +17,7 @@ FIGURES = {
     "share_over_90": "share of masks over 0.90 IoU",
     "recall_50": "recall of gold at 0.50 IoU",
 }
-WIDTH_PX, HEIGHT_PX = 300, 180
+WIDTH_PX, HEIGHT_PX, SPACING_PX = 300, 180, 24
 
 
 def draw(curve: pa.Table, swept: Sequence[str], path: Path) -> None:
@@ -35,8 +35,15 @@ def draw(curve: pa.Table, swept: Sequence[str], path: Path) -> None:
     panels = [_panel(alt, [row for row in rows if row["figure"] == name], name, swept) for name in figures]
     n_images, n_gold = curve["n_images"][0].as_py(), curve["n_gold_images"][0].as_py()
     subtitle = f"{n_images:,} images, {n_gold:,} of them with gold; bands: 95 % intervals, image as cluster; dashed: the run's own setting"
-    chart = alt.concat(*panels, columns=3).properties(
-        title=alt.TitleParams("What other thresholds would keep", subtitle=subtitle, anchor="start")
+    chart = alt.concat(*panels, columns=3, spacing=SPACING_PX).properties(
+        title=alt.TitleParams(
+            "What other thresholds would keep",
+            subtitle=subtitle,
+            anchor="start",
+            offset=SPACING_PX,
+            fontSize=16,
+        ),
+        padding=SPACING_PX,
     )
     save(chart, path)
 
@@ -55,13 +62,16 @@ def _long(row: dict, name: str) -> dict:
 
 def _panel(alt, rows: list[dict], name: str, swept: Sequence[str]):
     own = [row for row in rows if row["is_own"]]
-    x = alt.X(f"{swept[0]}:Q", title=swept[0].replace("_", " "), scale=alt.Scale(zero=False))
-    y = alt.Y("value:Q", title=FIGURES[name], scale=alt.Scale(zero=False))
-    color = [alt.Color(f"{swept[1]}:O", title=swept[1].replace("_", " "))] if len(swept) == 2 else []
+    x_axis = alt.Axis(title=swept[0].replace("_", " "), grid=False)
+    x = alt.X(f"{swept[0]}:Q", axis=x_axis, scale=alt.Scale(zero=False))
+    y_axis, scale = alt.Axis(title=None, tickCount=5), alt.Scale(zero=False)
+    legend = alt.Legend(title=swept[-1].replace("_", " "), symbolOpacity=1)
+    color = [alt.Color(f"{swept[1]}:O", legend=legend)] if len(swept) == 2 else []
     base = alt.Chart(alt.Data(values=[row for row in rows if not row["is_own"]]))
     band = base.mark_area(opacity=0.18).encode(
-        x, alt.Y("low:Q", title=FIGURES[name]), alt.Y2("high:Q"), *color
+        x, alt.Y("low:Q", axis=y_axis, scale=scale), alt.Y2("high:Q"), *color
     )
-    line = base.mark_line(point=True).encode(x, y, *color)
+    line = base.mark_line(point=True).encode(x, alt.Y("value:Q", axis=y_axis, scale=scale), *color)
     rule = alt.Chart(alt.Data(values=own)).mark_rule(strokeDash=[5, 4], color=colour("soft")).encode(x)
-    return alt.layer(band, line, rule).properties(width=WIDTH_PX, height=HEIGHT_PX)
+    title = alt.TitleParams(FIGURES[name], anchor="start", fontSize=13, offset=8)
+    return alt.layer(band, line, rule).properties(width=WIDTH_PX, height=HEIGHT_PX, title=title)

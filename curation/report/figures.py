@@ -12,6 +12,8 @@ from curation.report.charts import STEPS, altair, colour
 #: Mean width of a character of 12 px, and room for the words of an axis.
 CHARACTER_PX = 6.6
 AXIS_PX = 44
+#: Around a chart in a file of its own, and for its title.
+MARGIN_PX, TITLE_PX = 16, 52
 ROW_PX, STACKED_ROW_PX = 36, 54
 #: Below this width the words of a row stand above it, and its dots keep clear of the edge.
 STACKED_PX, INSET_PX = 500, 8
@@ -160,6 +162,15 @@ def course(rows: Rows, width: int, axis_format: str = ".0%", height: int = 170) 
     line = base.mark_line(color=colour("data"), strokeWidth=1.5, opacity=0.6).encode(y)
     points = base.mark_point(filled=True, opacity=1, size=90, color=colour("data")).encode(y)
     return _framed(alt.layer(whiskers, line, points), (width, height), 48, 12, bottom=28)
+
+
+def titled(chart: Any, title: str) -> Any:
+    """A chart of this module with its title above, for a file of its own; on the page the words around it are HTML."""
+    alt = altair()
+    left, right = (chart.padding[side] + MARGIN_PX for side in ("left", "right"))
+    padding = {**chart.padding, "left": left, "right": right, "top": TITLE_PX}
+    head = alt.TitleParams(title, frame="group", anchor="start", dx=MARGIN_PX - left, offset=18)
+    return chart.properties(title=head, padding=padding)
 
 
 def _rows(alt: Any, rows: Rows, is_stacked: bool, room: float) -> Any:

@@ -10,7 +10,7 @@ from types import ModuleType
 from curation import __version__
 from curation.errors import MissingExtraError
 from curation.lake import Lake
-from curation.report import charts
+from curation.report import charts, figures
 from curation.report.page.blocks import Block, Figure, Pictures
 from curation.report.page.facts import Facts, Request, choose
 from curation.report.page.sections import SECTIONS, Section
@@ -133,7 +133,7 @@ def _colours_css() -> str:
 
 def _save_charts(drawn: Sequence[Figure], folder: Path) -> None:
     for figure in drawn:
-        chart = figure.draw(WIDE_PX if figure.is_wide else HALF_PX)
+        chart = figures.titled(figure.draw(WIDE_PX if figure.is_wide else HALF_PX), figure.title)
         for kind in ("png", "svg"):
             charts.save(chart, folder / f"{figure.name}.{kind}")
 

@@ -47,9 +47,8 @@ def plain(value: float | int | None) -> str:
     """A number alone: counts with separators, measured numbers with two decimals, fewer where they are large."""
     if value is None:
         return "–"
-    if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.{2 if abs(value) < 10 else 1}f}"
+    n_decimals = 0 if isinstance(value, int) or abs(value) >= 1000 else 2 if abs(value) < 10 else 1
+    return f"{value:,.{n_decimals}f}".replace("-", "−")
 
 
 def counted(n: int, noun: str) -> str:
