@@ -78,7 +78,9 @@ def _steps(workspace: Path, n_scenes: int, points_per_side: int) -> Iterator[Ste
     images, scenes = workspace / "images", str(workspace / "images" / "scenes")
     thresholds = {"points_per_side": str(points_per_side), **THRESHOLDS}
     changes = [word for name, value in thresholds.items() for word in ("--set", f"{name}={value}")]
-    generate = ("generate", str(images), "--model", MODEL, "--preset", PRESET, *changes, *here)
+    # So that any stricter threshold can be applied later, without the model.
+    keep = ("--keep-rle", f"above={THRESHOLDS['predicted_iou_threshold']}")
+    generate = ("generate", str(images), "--model", MODEL, "--preset", PRESET, *changes, *keep, *here)
     gold = ("gold", "import", "sa1b", scenes, "--annotator", "renderer", "--from-scratch", *here)
     pictures = (("scenes", scenes, "--n", str(n_scenes)), ("photographs", str(images / "photographs")))
     yield Step("Fetch a small SAM 2 that runs on any machine", (("models", "fetch", MODEL),))
@@ -136,6 +138,7 @@ def _tell_end(workspace: Path, took_s: float) -> None:
         ("curation queries", "all reports"),
         ("curation query gold_agreement --format markdown", "one report"),
         ('curation sql "SELECT fate, count(*) FROM candidates GROUP BY ALL"', "any SQL, reading only"),
+        ("curation retune --predicted-iou 0.85 --apply", "what that keeps, as a run of its own"),
         ("curation check --max-bad-upper 0.06 --min-images 50", "a gate: ends with 1 where a bound fails"),
         ("curation tag demo", "name this version; `--at demo` shows it for ever"),
         ("curation generate FOLDER --model sam2-tiny", "masks of your own pictures"),
