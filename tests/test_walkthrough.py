@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from curation import settings
 from curation.cli import app
+from curation.generation.models import MODELS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 WALK = README.split("## A walk-through", 1)[1].split("\n## ", 1)[0]
@@ -23,7 +23,7 @@ def lines() -> list[str]:
 @pytest.mark.timeout(900)
 def test_every_line_of_the_walk_through_runs(tmp_path, monkeypatch):
     pytest.importorskip("altair", reason='charts: pip install "curation[report]"')
-    if not (settings.cache_dir() / "models" / "sam2-tiny").exists():
+    if not MODELS["sam2-tiny"].is_there:
         pytest.skip("sam2-tiny is not in the cache: `curation models fetch sam2-tiny`")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")

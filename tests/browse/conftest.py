@@ -30,8 +30,15 @@ os.environ.update(
     FIFTYONE_DATABASE_DIR=str(FOLDER / "unused"),
     FIFTYONE_CONFIG_PATH=str(FOLDER / "config.json"),
     FIFTYONE_SHOW_PROGRESS_BARS="false",
-    CURATION_CACHE=str(FOLDER / "cache"),
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache():
+    """A cache of the tests' own while they run, and no longer: others look for models in the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CURATION_CACHE", str(FOLDER / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")
