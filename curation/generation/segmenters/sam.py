@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ class _State:
     features: torch.Tensor  # (1, C, rows, columns)
     input_size: tuple[int, int]  # (height, width) of the crop inside the padded square
     shared: SharedImage | None = None  # for batches of the size that came last
+    room: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)  # for fields, by shape
 
 
 class SamSegmenter:
@@ -113,14 +114,12 @@ class SamSegmenter:
 
     def _full_size(self, logits: torch.Tensor, embedding: Embedding) -> torch.Tensor:
         """(K, h, w) in low resolution to (K, height, width), in the two steps that SAM's postprocessing takes."""
-        side = self._sam.image_encoder.img_size
-        height, width = embedding.state.input_size
-        square = functional.interpolate(logits[None], (side, side), mode="bilinear", align_corners=False)
-        inside = square[..., :height, :width]
-        if (height, width) == (embedding.height, embedding.width):
-            return inside[0]
+        state = embedding.state
+        # SAM enlarges to the padded square and cuts it; only the part that is left is computed here.
+        scale = self._sam.image_encoder.img_size / logits.shape[-1]
+        inside = _enlarge(logits, state.input_size, scale, state.room)
         size = (embedding.height, embedding.width)
-        return functional.interpolate(inside, size, mode="bilinear", align_corners=False)[0]
+        return inside if size == state.input_size else _enlarge(inside, size, None, state.room)
 
     def release_memory(self) -> None:
         if self.device.startswith("cuda"):
@@ -144,6 +143,17 @@ def usable_devices(device: str) -> list[str]:
         there = ", ".join(gpus + others)
         raise InputError(f"device {device!r}: this machine has {there}; name one of them, or auto")
     return [device]
+
+
+def _enlarge(
+    maps: torch.Tensor, size: tuple[int, int], scale: float | None, room: dict[tuple[int, ...], torch.Tensor]
+) -> torch.Tensor:
+    """Bilinear, (K, h, w) to (K, *size), into memory that is used again: fresh pages cost more than the sums."""
+    shape = (1, len(maps), *size)
+    if shape not in room:
+        room[shape] = torch.empty(shape, device=maps.device)
+    torch.ops.aten.upsample_bilinear2d.out(maps[None], size, False, scale, scale, out=room[shape])
+    return room[shape][0]
 
 
 @contextlib.contextmanager
