@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
-from torch.nn import functional
 
 from curation.errors import InputError
 from curation.generation.segmenters import Decoded, Embedding
