@@ -27,6 +27,7 @@ DEFAULT_CATALOG = "sqlite:catalog.sqlite"
 
 #: Views that every lake has. `current_masks` leaves out what a correction has superseded; `current_images` names
 #: for every image of a stage and cycle the newest run that read it, so that a retuned run stands for its source.
+#: `current_verdicts` leaves out what its rater took back or said anew.
 VIEWS = {
     "current_masks": """
         SELECT masks.* FROM masks
@@ -43,6 +44,12 @@ VIEWS = {
         INNER JOIN runs USING (run_id)
         WHERE runs.kind <> 'gold'
         GROUP BY runs.stage, runs.cycle, images.image_id
+    """,
+    "current_verdicts": """
+        SELECT verdicts.* FROM verdicts
+        ANTI JOIN (SELECT replaces FROM verdicts WHERE replaces IS NOT NULL) AS later
+            ON later.replaces = verdicts.verdict_id
+        WHERE verdicts.decision <> 'withdrawn'
     """,
 }
 

@@ -25,6 +25,7 @@ ARROW_TYPES = {
     "timestamp[us, UTC]": pa.timestamp("us", "UTC"),
     "list<int32>": pa.list_(pa.int32()),
     "list<double>": pa.list_(pa.float64()),
+    "list<string>": pa.list_(pa.string()),
 }
 SQL_TYPES = {
     "bool": "BOOLEAN",
@@ -39,6 +40,7 @@ SQL_TYPES = {
     "timestamp[us, UTC]": "TIMESTAMP WITH TIME ZONE",
     "list<int32>": "INTEGER[]",
     "list<double>": "DOUBLE[]",
+    "list<string>": "VARCHAR[]",
 }
 
 

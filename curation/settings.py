@@ -73,3 +73,42 @@ class NestingSettings:
 
 
 NESTING = NestingSettings()
+
+
+@dataclass(frozen=True)
+class ReviewSettings:
+    """How masks come to raters (`review.queue`), and what they may say of them."""
+
+    #: Masks handed to a rater at once: the browser holds that many ahead, so that a key never waits for the server.
+    tasks_at_once: int = 20
+    #: A lease is longer than 20 masks take (about 2 minutes), and short enough that a closed laptop gives them back.
+    lease_s: float = 900.0
+    #: Shares of a rater's tasks, 0..1: hidden checks against gold, hidden repeats, and second opinions of others.
+    #: The seeds have 5 % of the masks audited, and second annotators see as many; twice that makes kappa settle sooner.
+    gold_check_share: float = 0.05
+    repeat_share: float = 0.05
+    double_review_share: float = 0.10
+    #: A repeat comes after at least so many other masks, or memory answers instead of the eye.
+    repeat_after: int = 50
+    #: Smaller masks are judged apart: "pixelation of a small mask is no error" (SAM, appendix E and G).
+    small_px: int = 24**2
+    #: Minutes of judging after which the app asks for a pause; 0 asks for none.
+    break_after_min: float = 0.0
+    #: What can be wrong with a mask: SAM's appendix G, then the failure modes of SAM 3's engine in the seeds.
+    reasons: tuple[str, ...] = (
+        "piece_of_another_object",
+        "missed_part",
+        "merged",
+        "arbitrary_part_of_a_collection",
+        "wrong_hole",
+        "stray_pixels",
+        "poor_edge",
+        "inconsistent_occluder",
+        "rare_concept",
+        "fine_grained",
+        "occlusion",
+        "crowded",
+    )
+
+
+REVIEW = ReviewSettings()

@@ -70,7 +70,7 @@ def test_a_word_outside_the_allowed_ones_is_refused():
     assert kind.fault(pa.chunked_array([["import"]])) is None
     assert (
         kind.fault(pa.chunked_array([["import", "dream"]]))
-        == "'dream'; allowed: generate, import, retune, gold"
+        == "'dream'; allowed: generate, import, retune, gold, correct"
     )
 
 
