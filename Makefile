@@ -27,7 +27,7 @@ demo: $(DEMO_INSTALLED)  ## Install what the demo needs, then generate, measure 
 test: $(TEST_INSTALLED)  ## Install everything, then run every test
 	@bash .ci/chromium
 	@$(BIN)/curation models fetch sam2-tiny || echo "sam2-tiny cannot be had here: the tests that need it are skipped"
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
 
 check: $(TEST_INSTALLED)  ## Lint Python and SQL, check formatting, generated pages and import layers
 	$(BIN)/python -m pytest -q tests/test_checks.py tests/test_layers.py tests/test_docs.py

@@ -9,6 +9,12 @@ import pytest
 from curation.lake import Lake
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that processes that share the files out end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def lake(tmp_path: Path):
     """An empty lake in a folder of its own."""
