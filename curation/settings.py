@@ -112,3 +112,18 @@ class ReviewSettings:
 
 
 REVIEW = ReviewSettings()
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """Limits of SQL that is typed into the app, where many share one machine (`curation.prompt`)."""
+
+    #: More rows than a person reads; whoever wants all downloads a report, or uses `curation sql`.
+    rows: int = 10_000
+    #: The slowest report takes 39 s on 50 million masks; what takes longer belongs on one's own machine.
+    seconds: float = 60.0
+    #: DuckDB spills beyond it. Reports on 50 million masks need up to 1.4 GB.
+    memory: str = "2GB"
+
+
+PROMPT = PromptSettings()
