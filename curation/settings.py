@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parent
 
 
 def files(name: str) -> Path:
-    """The folder `queries` or `data_schemas`: inside the wheel, or at the top of a checkout."""
+    """The folder `queries`, `data_schemas` or `apps`: inside the wheel, or at the top of a checkout."""
     packed = PACKAGE / "_files" / name
     return packed if packed.is_dir() else PACKAGE.parent / name
 

@@ -46,6 +46,7 @@ OWNERS = {
     "segment_anything": TORCH,
     "onnxruntime": ("curation.generation.segmenters.onnx",),
     "streamlit": ("apps.review",),
+    "starlette": ("apps.review",),
     "ray": ("curation.shards",),
     "s3fs": ("curation.formats.buckets",),
     "pycocotools": ("curation.masks",),

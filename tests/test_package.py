@@ -74,13 +74,13 @@ def link_distribution(name: str, site: Path) -> None:
             (site / top).symlink_to(Path(distribution.locate_file(top)).resolve())
 
 
-def test_wheel_holds_reports_and_contracts(wheel: Path) -> None:
+def test_wheel_holds_reports_contracts_and_apps(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("curation/_files/")}
     there = {
         f"curation/_files/{path.relative_to(ROOT)}"
-        for folder in ("queries", "data_schemas")
+        for folder in ("queries", "data_schemas", "apps")
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in {".sql", ".yaml"}
+        if path.suffix in {".sql", ".yaml", ".py", ".js", ".css", ".toml"}
     }
     assert there
     assert there <= packed

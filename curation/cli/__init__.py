@@ -24,6 +24,7 @@ GROUPS = (
     "browse",
     "sheet",
     "report",
+    "review_app",
     "demo",
 )
 

@@ -1,0 +1,46 @@
+"""The page around every view: who is here, and which views their role opens."""
+
+import importlib
+from dataclasses import dataclass
+from functools import partial
+
+import streamlit as st
+
+from apps.review import access, identity
+from curation.errors import CurationError
+
+
+@dataclass(frozen=True)
+class View:
+    """A module of `apps.review.views` with `show(person)`; its name is the page's address."""
+
+    name: str
+    title: str
+    icon: str
+
+    def show(self, person: access.Person) -> None:
+        try:
+            importlib.import_module(f"apps.review.views.{self.name}").show(person)
+        except CurationError as error:  # what a person can mend is told, not traced
+            st.error(str(error))
+
+
+#: In the order of the navigation; the first that the role may open is shown at the start.
+VIEWS = (View("review", "Review", ":material/rate_review:"),)
+
+
+def main() -> None:
+    st.set_page_config(page_title="curation", page_icon=":material/select_all:", layout="wide")
+    person = identity.person()
+    pages = [
+        st.Page(partial(view.show, person), title=view.title, icon=view.icon, url_path=view.name)
+        for view in VIEWS
+        if person.may_open(view.name)
+    ]
+    if not pages:
+        st.error(f"{person.rater}: the role {person.role} opens no view; ask the workspace's curator")
+        return
+    st.navigation(pages, position="top").run()
+
+
+main()

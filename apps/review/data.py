@@ -1,0 +1,75 @@
+"""What the views and the routes ask the lake; each caller borrows a connection that no other thread uses."""
+
+import os
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from apps.review import access
+from curation.errors import LakeError
+from curation.lake import Lake
+
+#: Open connections that wait for the next caller. Opening one takes about 0.3 s, so they are kept.
+_idle: "queue.LifoQueue[Lake]" = queue.LifoQueue()
+
+
+def root() -> Path:
+    """The workspace that this server shows. Raises LakeError where none was named."""
+    named = os.environ.get("CURATION_WORKSPACE")
+    if not named:
+        raise LakeError("no workspace was named: start the app with `curation app --workspace FOLDER`")
+    return Path(named).expanduser().resolve()
+
+
+@contextmanager
+def lake() -> Iterator[Lake]:
+    """A connection for one thread and one piece of work. One that failed is closed, not handed on."""
+    try:
+        borrowed = _idle.get_nowait()
+    except queue.Empty:
+        borrowed = Lake.open(root())
+    try:
+        yield borrowed
+    except BaseException:
+        borrowed.close()
+        raise
+    _idle.put(borrowed)
+
+
+@lru_cache(maxsize=1)
+def secret() -> bytes:
+    return access.server_secret(root())
+
+
+def rules() -> access.Rules:
+    """Read at every call: a change of `review.toml` holds from the next page on."""
+    return access.read_rules(root())
+
+
+def samples() -> list[dict[str, object]]:
+    """Samples of the workspace, newest first, with their numbers of masks and images."""
+    with lake() as lake_:
+        rows = lake_.con.execute(
+            """
+            SELECT
+                sample,
+                any_value(design) AS design,
+                count(*) AS n_masks,
+                count(DISTINCT image_id) AS n_images
+            FROM samples
+            GROUP BY sample
+            ORDER BY min(drawn_at) DESC, sample
+            """
+        )
+        names = [column[0] for column in rows.description]
+        return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+
+
+@lru_cache(maxsize=100_000)
+def picture_uri(image_id: int) -> str | None:
+    """Where a picture lies; None where no run read it. An image's id is made from its URI, so it never changes."""
+    with lake() as lake_:
+        found = lake_.con.execute("SELECT uri FROM images WHERE image_id = ? LIMIT 1", [image_id]).fetchone()
+    return found[0] if found else None

@@ -1,0 +1,102 @@
+"""What the component asks over HTTP. Every answer needs a token; work on the lake and on pictures is done in threads."""
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from functools import lru_cache, wraps
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from apps.review import access, data, pictures
+from curation.errors import CurationError, ImageError, InputError
+
+COMPONENT = Path(__file__).with_name("component")
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
+FOREVER = "private, max-age=31536000, immutable"
+A_DAY = "private, max-age=86400, immutable"
+
+Handler = Callable[[Request, access.Person], Awaitable[Response]]
+
+
+def for_view(view: str) -> Callable[[Handler], Callable[[Request], Awaitable[Response]]]:
+    """Let a handler answer only people whose role opens `view`, and only pages of this server.
+
+    401 without a token that holds, 403 for a page elsewhere or a role that may not, 400 for what cannot be used.
+    """
+
+    def guard(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        @wraps(handler)
+        async def answer(request: Request) -> Response:
+            origin = request.headers.get("origin")
+            if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+                return _refusal(403, f"pages of {origin} may not ask here")
+            scheme, _, token = request.headers.get("authorization", "").partition(" ")
+            try:
+                person = access.check(token if scheme.lower() == "bearer" else "", data.secret())
+            except access.AccessError as error:
+                return _refusal(401, str(error))
+            if not person.may_open(view):
+                return _refusal(403, f"the role {person.role} does not open {view}")
+            try:
+                return await handler(request, person)
+            except ImageError as error:
+                return _refusal(404, str(error))
+            except InputError as error:
+                return _refusal(400, str(error))
+            except CurationError as error:
+                # the lake is busy or away: the browser keeps what it has and asks again
+                logging.getLogger(__name__).warning("%s: %s", request.url.path, error)
+                return _refusal(503, str(error))
+
+        return answer
+
+    return guard
+
+
+async def component_file(request: Request) -> Response:
+    """A file of the component. Its address holds the version, so a browser never mixes two versions."""
+    path = COMPONENT / request.path_params["name"]
+    if path.parent != COMPONENT or path.suffix not in MEDIA_TYPES or not path.is_file():
+        return _refusal(404, "no such file")
+    is_current = request.path_params["version"] == component_version()
+    headers = {"Cache-Control": FOREVER if is_current else "no-store"}
+    return Response(path.read_bytes(), media_type=MEDIA_TYPES[path.suffix], headers=headers)
+
+
+@for_view("review")
+async def picture(request: Request, _: access.Person) -> Response:
+    """One picture by its image_id: upright, in its original size."""
+    body, media_type = await run_in_threadpool(_picture, request.path_params["image_id"])
+    headers = {"Cache-Control": A_DAY, "X-Content-Type-Options": "nosniff"}
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def _picture(image_id: int) -> tuple[bytes, str]:
+    uri = data.picture_uri(image_id)
+    if uri is None:
+        raise ImageError(f"image {image_id} is in no run of this workspace")
+    return pictures.for_browser(uri)
+
+
+@lru_cache(maxsize=1)
+def component_version() -> str:
+    """A short hash over the component's files."""
+    digest = hashlib.sha256()
+    for path in sorted(COMPONENT.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _refusal(status: int, reason: str) -> JSONResponse:
+    return JSONResponse({"error": reason}, status, headers={"Cache-Control": "no-store"})
+
+
+ROUTES = [
+    Route("/review/component/{version}/{name}", component_file),
+    Route("/review/pictures/{image_id:int}", picture),
+]

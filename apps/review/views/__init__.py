@@ -1,0 +1,1 @@
+"""One view a module; each answers one question. `apps.review.app` lists them."""
