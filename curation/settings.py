@@ -28,6 +28,8 @@ class LakeSettings:
     commit_pause_max_s: float = 1.0
     #: How long SQLite itself waits for a lock before it says so; then the pauses above take over.
     sqlite_busy_ms: int = 1_000
+    #: Commits of fewer rows a table are kept in the catalog: 20 verdicts make no Parquet file.
+    inlined_rows: int = 100
     #: Masks a row group. Smallest files and fastest reads of the sizes tried from 1,000 to 100,000.
     row_group_rows: int = 5_000
     #: zstd level 1: higher levels save under 3 % on RLE and cost several times the time.
@@ -90,6 +92,16 @@ class ReviewSettings:
     double_review_share: float = 0.10
     #: A repeat comes after at least so many other masks, or memory answers instead of the eye.
     repeat_after: int = 50
+    #: Raters go through a sample together, in blocks of so many masks; inside a block each has an own order.
+    order_block: int = 100
+    #: A mask whose highest IoU with gold is this good is expected to be accepted, one that is so bad not; what lies
+    #: between is no check. SAM's level of a good mask, and COCO's of one that was found at all.
+    gold_check_good_iou: float = 0.90
+    gold_check_bad_iou: float = 0.50
+    #: Ratings so far apart need a third person: on SAM's scale they differ in kind (none, minor, major, huge errors).
+    rating_gap: int = 3
+    #: Longer gaps between two verdicts of a rater are pauses, and no working time.
+    break_gap_s: float = 120.0
     #: Smaller masks are judged apart: "pixelation of a small mask is no error" (SAM, appendix E and G).
     small_px: int = 24**2
     #: Minutes of judging after which the app asks for a pause; 0 asks for none.
