@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from curation import queries
+from curation import conditions, queries
+from curation.conditions import APPEARANCE_COLUMNS, GOLD_COLUMNS, MEASURE_COLUMNS, NESTING_COLUMNS
 from curation.errors import QueryError
 from curation.lake import Lake
 from curation.schemas import TABLES, Column
@@ -28,56 +29,14 @@ _MASK_COLUMNS = (
     "is_crowd",
     "source_mask_id",
 )
-_KEYS = ("run_id", "mask_id", "image_id", "area_px", "bbox_xywh")
-_MEASURE_COLUMNS = tuple(c.name for c in TABLES["mask_features"].columns if c.name not in _KEYS)
-_GOLD_COLUMNS = (
-    Column("gold_iou", "double", "highest IoU with a gold mask of any gold run; 0 where none overlaps"),
-    Column("gold_mask_id", "string", "that gold mask"),
-    Column("gold_run_id", "int32", "run that imported that gold mask"),
-    Column("gold_boundary_iou", "double", "boundary IoU with it"),
-    Column("error_kind", "string", "what is wrong with the mask against that gold"),
-)
-_NESTING_COLUMNS = ("nesting_depth", "level", "n_children", "n_near_duplicates")
-_APPEARANCE_COLUMNS = ("boundary_contrast", "sharpness_inside", "edge_alignment")
 #: What a mask shows in FiftyOne besides its label, box, pixels, confidence and mask_id.
 ATTRIBUTES: tuple[Column, ...] = (
     *(c for c in TABLES["masks"].columns if c.name in _MASK_COLUMNS),
-    *(c for c in TABLES["mask_features"].columns if c.name in _MEASURE_COLUMNS),
-    *(c for c in TABLES["mask_nesting"].columns if c.name in _NESTING_COLUMNS),
-    *(c for c in TABLES["mask_appearance"].columns if c.name in _APPEARANCE_COLUMNS),
-    *_GOLD_COLUMNS,
+    *(c for c in TABLES["mask_features"].columns if c.name in MEASURE_COLUMNS),
+    *(c for c in TABLES["mask_nesting"].columns if c.name in NESTING_COLUMNS),
+    *(c for c in TABLES["mask_appearance"].columns if c.name in APPEARANCE_COLUMNS),
+    *GOLD_COLUMNS,
 )
-#: What --where can name besides the columns of `masks`, of its measures and of gold.
-_CONTEXT = "images.uri, images.file_name, runs.kind AS run_kind, runs.model, runs.preset"
-
-_BROWSABLE = f"""
-    WITH gold AS (
-        SELECT
-            mask_id,
-            max(gold_iou) AS gold_iou,
-            CAST(arg_max(best_gold_mask_id, gold_iou) AS VARCHAR) AS gold_mask_id,
-            arg_max(gold_run_id, gold_iou) AS gold_run_id,
-            arg_max_null(gold_boundary_iou, gold_iou) AS gold_boundary_iou,
-            arg_max_null(error_kind, gold_iou) AS error_kind
-        FROM gold_matches
-        WHERE mask_id IS NOT NULL
-        GROUP BY mask_id
-    )
-    SELECT
-        masks.* EXCLUDE (rle_counts),
-        {", ".join(f"features.{name}" for name in _MEASURE_COLUMNS)},
-        {", ".join(f"nesting.{name}" for name in _NESTING_COLUMNS)},
-        {", ".join(f"appearance.{name}" for name in _APPEARANCE_COLUMNS)},
-        {", ".join(f"gold.{c.name}" for c in _GOLD_COLUMNS)},
-        {_CONTEXT}
-    FROM current_masks AS masks
-    LEFT JOIN mask_features AS features USING (run_id, mask_id)
-    LEFT JOIN mask_nesting AS nesting USING (run_id, mask_id)
-    LEFT JOIN mask_appearance AS appearance USING (run_id, mask_id)
-    LEFT JOIN gold ON gold.mask_id = masks.mask_id
-    LEFT JOIN images ON images.run_id = masks.run_id AND images.image_id = masks.image_id
-    LEFT JOIN runs ON runs.run_id = masks.run_id
-"""
 
 
 @dataclass(frozen=True)
@@ -117,17 +76,17 @@ def choose(lake: Lake, choice: Choice) -> None:
     Raises QueryError where the run, the condition or the report cannot be used.
     """
     _check_run(lake, choice.run_id)
-    lake.con.execute(f"CREATE OR REPLACE TEMP VIEW browsable AS {_BROWSABLE}")
-    conditions = ["true"]
+    conditions.create_view(lake.con, "browsable")
+    wanted = ["true"]
     if choice.run_id is not None:
-        conditions.append(f"run_id = {int(choice.run_id)}")
+        wanted.append(f"run_id = {int(choice.run_id)}")
     if choice.report:
-        conditions.append(_named_by_report(lake, choice))
+        wanted.append(_named_by_report(lake, choice))
     if choice.where:
-        _check_where(lake, choice.where)
-        conditions.append(f"({choice.where}\n)")
+        conditions.check_condition(lake.con, "--where", choice.where, "browsable")
+        wanted.append(f"({choice.where}\n)")
     lake.con.execute(
-        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM browsable WHERE {' AND '.join(conditions)}"
+        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM browsable WHERE {' AND '.join(wanted)}"
     )
     _choose_images(lake, choice)
 
@@ -236,19 +195,6 @@ def _check_run(lake: Lake, run_id: int | None) -> None:
         raise QueryError(f"--run {run_id}: there is no such run; there are: {there}")
     if kinds[run_id] == "gold":
         raise QueryError(f"--run {run_id} is gold; name the run whose masks are compared with it")
-
-
-def _check_where(lake: Lake, where: str) -> None:
-    """Refuse what is not one condition, before it becomes part of a statement."""
-    sql = f"SELECT mask_id FROM browsable WHERE ({where}\n)"
-    try:
-        statements = duckdb.extract_statements(sql)
-        if len(statements) != 1:
-            raise QueryError(f'--where {where!r}: it must be one SQL condition, such as "area_px < 400"')
-        lake.con.execute(f"EXPLAIN {sql}")
-    except duckdb.Error as error:
-        columns = ", ".join(name for name, *_ in lake.con.execute("DESCRIBE browsable").fetchall())
-        raise QueryError(f"--where {where!r}: {error}\nColumns: {columns}") from error
 
 
 def _named_by_report(lake: Lake, choice: Choice) -> str:
