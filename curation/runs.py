@@ -71,16 +71,17 @@ class Run:
 
 def start(lake: Lake, spec: RunSpec) -> Run:
     """Find the run of this spec, or number a new one. Two that ask at once get the same run."""
+    return lake.commit(lambda con: start_within(con, spec), f"start {spec.kind} of {spec.source}")
 
-    def work(con: duckdb.DuckDBPyConnection) -> Run:
-        found = con.execute("SELECT run_id, finished_at FROM runs WHERE run_key = ?", [spec.key]).fetchone()
-        if found:
-            return Run(found[0], is_resumed=True, is_finished=found[1] is not None, spec=spec)
-        run_id = con.execute("SELECT coalesce(max(run_id), 0) + 1 FROM runs").fetchone()[0]
-        insert(con, {"runs": TABLES["runs"].table([_row(run_id, spec)])})
-        return Run(run_id, is_resumed=False, is_finished=False, spec=spec)
 
-    return lake.commit(work, f"start {spec.kind} of {spec.source}")
+def start_within(con: duckdb.DuckDBPyConnection, spec: RunSpec) -> Run:
+    """`start` inside an open transaction, for work that belongs to the same commit."""
+    found = con.execute("SELECT run_id, finished_at FROM runs WHERE run_key = ?", [spec.key]).fetchone()
+    if found:
+        return Run(found[0], is_resumed=True, is_finished=found[1] is not None, spec=spec)
+    run_id = con.execute("SELECT coalesce(max(run_id), 0) + 1 FROM runs").fetchone()[0]
+    insert(con, {"runs": TABLES["runs"].table([_row(run_id, spec)])})
+    return Run(run_id, is_resumed=False, is_finished=False, spec=spec)
 
 
 def finish(lake: Lake, run_id: int) -> None:

@@ -5,7 +5,7 @@ Everything here follows from the sample and from hashes of names, so that every 
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from curation.errors import InputError
 from curation.lake import Lake
@@ -31,9 +31,16 @@ class Plan:
     seed: int
     masks: tuple[Drawn, ...]
 
-    def is_double(self, mask_id: int) -> bool:
-        """Whether a second person judges this mask. Fixed by sample and mask, not by who comes first."""
-        return fraction("double", self.sample, mask_id) < REVIEW.double_review_share
+    @cached_property
+    def doubles(self) -> frozenset[int]:
+        """Masks that a second person judges too. Fixed by sample and mask, not by who comes first."""
+        share = REVIEW.double_review_share
+        return frozenset(m.mask_id for m in self.masks if fraction("double", self.sample, m.mask_id) < share)
+
+    @cached_property
+    def orders(self) -> dict[str, tuple[Drawn, ...]]:
+        """Orders that were asked for, by rater."""
+        return {}
 
     def is_marked(self, kind: str, rater: str, mask_id: int) -> bool:
         """Whether a hidden check of this kind (gold_check or repeat) is due after this mask.
@@ -68,7 +75,14 @@ def order(plan: Plan, rater: str) -> tuple[Drawn, ...]:
     Raters go through the sample together, so that what is judged is a random part of it at any time and second
     opinions come soon; inside a block each has an own order, so that no mask comes late and tired to all.
     """
-    return _order(plan.sample, rater, plan.masks)
+    if rater not in plan.orders:
+
+        def place(mask: Drawn) -> tuple:
+            block = mask.position // REVIEW.order_block
+            return mask.is_small, block, fraction("order", plan.sample, rater, mask.mask_id)
+
+        plan.orders[rater] = tuple(sorted(plan.masks, key=place))
+    return plan.orders[rater]
 
 
 def fraction(*parts: object) -> float:
@@ -94,12 +108,3 @@ def _read(lake: Lake, sample: str) -> Plan:
     ).to_pylist()
     seed = rows[0]["seed"]
     return Plan(sample, seed, tuple(Drawn(**{k: v for k, v in row.items() if k != "seed"}) for row in rows))
-
-
-@lru_cache(maxsize=256)
-def _order(sample: str, rater: str, masks: tuple[Drawn, ...]) -> tuple[Drawn, ...]:
-    def place(mask: Drawn) -> tuple:
-        block = mask.position // REVIEW.order_block
-        return mask.is_small, block, fraction("order", sample, rater, mask.mask_id)
-
-    return tuple(sorted(masks, key=place))

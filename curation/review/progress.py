@@ -103,7 +103,7 @@ def progress(lake: Lake, sample: str, now: datetime | None = None) -> Progress:
     found = lake.query(_RATERS, {"sample": sample, "now": now, "break_s": REVIEW.break_gap_s}).to_pylist()
     raters = tuple(RaterProgress(**row) for row in found)
     given = dict(zip(*lake.query(_GIVEN, {"sample": sample}).to_pydict().values(), strict=True))
-    wanted = {m.mask_id: 1 + planned.is_double(m.mask_id) for m in planned.masks}
+    wanted = {m.mask_id: 1 + (m.mask_id in planned.doubles) for m in planned.masks}
     n_wanted = sum(wanted.values())
     n_given = sum(min(given.get(mask_id, 0), n) for mask_id, n in wanted.items())
     return Progress(

@@ -184,7 +184,7 @@ def _free(state: State, planned: Plan, purposes: frozenset[str]) -> Iterator[tup
         if mask.mask_id in state.seen:
             continue
         held = state.held.get(mask.mask_id, ())
-        if len(held) >= (2 if planned.is_double(mask.mask_id) else 1):
+        if len(held) >= (2 if mask.mask_id in planned.doubles else 1):
             continue
         purpose = "double_review" if "review" in held else "review"
         if purpose in purposes:
