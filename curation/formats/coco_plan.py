@@ -80,23 +80,31 @@ def plan_files(
 ) -> RecordPlan:
     """Find the images and annotations of every COCO file of `paths`; the plan is written into `folder`.
 
-    `instances` names the file that lists the images of results, which are bare lists of annotations. Raises
-    InputError where a file is no such file; what is wrong inside a list becomes a problem later.
+    `instances` names the file that lists the images of results, which are bare lists of annotations. A file of several
+    that is no COCO file takes a number with its fault, as what is wrong inside a list does: it becomes a problem.
+    Raises InputError where it is the only one.
     """
     uris = sorted({entry.uri for entry in chain.from_iterable(listing.entries(p, SUFFIXES) for p in paths)})
     if not uris:
         raise InputError(f"{', '.join(paths)}: no *.json is there; COCO has one file for many images")
     folder.mkdir(parents=True, exist_ok=True)
-    files = [_file(uri, folder) for uri in uris]
-    listed = None
-    if instances is not None:
-        files.append(_file(listing.canonical_uri(instances), folder))
-        listed = len(files) - 1
+    listed = None if instances is None else _file(listing.canonical_uri(instances), folder)
     path = folder / "coco.parquet"
+    files: list[CocoFile] = []
     names: list[Mapping[int | str, str]] = []
     with _ItemWriter(path) as writer:
-        for number in range(len(uris)):
-            names.append(_plan_file(files, number, listed, writer))
+        for uri in uris:
+            files.append(CocoFile(uri, "", ""))
+            try:
+                files[-1] = _file(uri, folder)
+                names.append(_plan_file(files, listed, len(uris), writer))
+            except InputError as error:
+                if len(uris) == 1:
+                    raise
+                names.append({})
+                writer.add(uri=uri, fault=_without_uri(error, uri))
+    if listed is not None:
+        files.append(listed)
     digest = hashlib.sha256("".join(f"{file.uri}\n{file.sha256}\n" for file in files).encode())
     records = CocoPlan(path, tuple(files), tuple(names), writer.n_items, digest.hexdigest())
     return RecordPlan(records, _tar_images(images_folder, folder))
@@ -146,10 +154,13 @@ class _ItemWriter:
 
 
 def _plan_file(
-    files: Sequence[CocoFile], number: int, listed: int | None, writer: _ItemWriter
+    files: Sequence[CocoFile], listed: CocoFile | None, listed_number: int, writer: _ItemWriter
 ) -> Mapping[int | str, str]:
-    """Write one file's images to the plan; returns the names of its categories."""
-    file = files[number]
+    """Write the images of the last of `files` to the plan; returns the names of its categories.
+
+    `listed` is the file that lists the images of results, and `listed_number` the place that it will have.
+    """
+    number, file = len(files) - 1, files[-1]
     data = np.frombuffer(mapped(file), np.uint8)
     if json_slices.is_list(data):
         if listed is None:
@@ -159,31 +170,37 @@ def _plan_file(
                 "the images (`curation import coco … --instances FILE`)"
             )
         annotations = _list(file, data, None)
-        image_file, parts = listed, _members(files[listed])
+        owner, owner_number, parts = listed, listed_number, _members(listed)
     else:
-        image_file, parts = number, _members(file)
+        owner, owner_number, parts = file, number, _members(file)
         annotations = _list(file, data, _required(file, parts, "annotations"))
-    image_data = np.frombuffer(mapped(files[image_file]), np.uint8)
-    images = _list(files[image_file], image_data, _required(files[image_file], parts, "images"))
-    _write_items(files, number, image_file, images, annotations, writer)
+    images = _list(owner, np.frombuffer(mapped(owner), np.uint8), _required(owner, parts, "images"))
+    names = _names(owner, parts)
+    _write_items(file, number, owner, owner_number, images, annotations, writer)
+    return names
+
+
+def _names(file: CocoFile, parts: Mapping[str, tuple[int, int]]) -> Mapping[int | str, str]:
     if "categories" not in parts:
         return {}
     try:
-        return coco.parse_categories(read_slice(files[image_file], parts["categories"]))
+        return coco.parse_categories(read_slice(file, parts["categories"]))
     except RecordError as error:
-        raise InputError(f"{files[image_file].uri}: {error}") from error
+        raise InputError(f"{file.uri}: {error}") from error
 
 
 def _write_items(
-    files: Sequence[CocoFile],
+    file: CocoFile,
     number: int,
-    image_file: int,
+    owner: CocoFile,
+    owner_number: int,
     images: np.ndarray,
     annotations: np.ndarray,
     writer: _ItemWriter,
 ) -> None:
-    place_of, faults = _image_places(mapped(files[image_file]), images)
-    owners, orphans = _owners(mapped(files[number]), annotations, place_of)
+    """`owner` lists the images of `file`; the numbers are their places among the plan's files."""
+    place_of, faults = _image_places(mapped(owner), images)
+    owners, orphans = _owners(mapped(file), annotations, place_of)
     order = np.argsort(owners, kind="stable")
     bounds = np.searchsorted(owners[order], np.arange(len(images) + 1))
     for place, image_slice in enumerate(images.tolist()):
@@ -192,18 +209,16 @@ def _write_items(
         if fault and len(mine):
             fault += f"; its {len(mine)} annotations are left out with it"
         writer.add(
-            uri=f"{files[image_file].uri}#images[{place}]",
+            uri=f"{owner.uri}#images[{place}]",
             fault=fault,
-            image_file=image_file,
+            image_file=owner_number,
             image_slice=image_slice,
             file=number,
             annotation_indexes=mine,
             annotation_slices=annotations[mine].reshape(-1),
         )
     for index, fault in orphans:
-        writer.add(
-            uri=f"{files[number].uri}#annotations[{index}]", fault=fault, image_file=image_file, file=number
-        )
+        writer.add(uri=f"{file.uri}#annotations[{index}]", fault=fault)
 
 
 def _image_places(data: mmap.mmap, images: np.ndarray) -> tuple[dict[int | str, int], dict[int, str]]:
@@ -268,6 +283,11 @@ def _file(uri: str, folder: Path) -> CocoFile:
         raise InputError(f"{uri}: the file is empty (0 bytes); fetch it again")
     with open(path, "rb") as file:
         return CocoFile(uri, path, _sha256(file))
+
+
+def _without_uri(error: InputError, uri: str) -> str:
+    """The message for a row of `problems`, which has the file in a column of its own."""
+    return str(error).removeprefix(f"{uri}: ")
 
 
 def _sha256(file) -> str:

@@ -214,6 +214,23 @@ def test_damaged_files_are_refused(lake, tmp_path, data):
         import_coco(lake, tmp_path / "a.json")
 
 
+def test_one_damaged_file_of_several_takes_nothing_else_with_it(lake, tmp_path):
+    folder = tmp_path / "coco"
+    folder.mkdir()
+    for name, data in (("b.json", b""), ("c.json", b'{"images": [{}'), ("d.json", b'[{"image_id": 1}]')):
+        (folder / name).write_bytes(data)
+    write(folder / "a.json", document())
+    write(folder / "e.json", {"images": [], "annotations": [], "categories": [{"id": 1}]})
+    assert import_coco(lake, folder).n_problems(lake) == 4
+    assert rows(lake, "SELECT count(*) AS n FROM gold_masks") == [{"n": 20}]
+    found = rows(lake, "SELECT source, reason FROM problems ORDER BY source")
+    reasons = ["0 bytes", "it was cut short", "a bare list came", r"categories[0]"]
+    for row, name, reason in zip(found, "bcde", reasons, strict=True):
+        assert row["source"] == str(folder / f"{name}.json")
+        assert reason in row["reason"]
+        assert str(folder) not in row["reason"]
+
+
 def test_several_files_a_tar_and_worker_processes_give_the_same_lake(tmp_path):
     contents = {
         f"{k}.json": json.dumps(document(seed=k)).replace("val/", f"val{k}/").encode() for k in range(3)
