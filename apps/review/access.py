@@ -27,7 +27,9 @@ VIEWS = {
     "review": ("rater", "curator"),
     "correct": ("rater", "curator"),
     "queue": ("curator",),
-    "raters": ("curator", "analyst"),
+    "failures": ("curator", "analyst"),
+    # Who is no curator sees the own row only.
+    "raters": ("rater", "curator", "analyst"),
     "stage": ("curator", "analyst"),
     "sql": ("curator", "analyst"),
 }

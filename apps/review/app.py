@@ -26,11 +26,23 @@ class View:
 
 
 #: In the order of the navigation; the first that the role may open is shown at the start.
-VIEWS = (View("review", "Review", ":material/rate_review:"),)
+VIEWS = (
+    View("review", "Review", ":material/rate_review:"),
+    View("queue", "Queue", ":material/checklist:"),
+    View("failures", "Failures", ":material/troubleshoot:"),
+    View("stage", "Stage", ":material/monitoring:"),
+    View("raters", "Raters", ":material/groups:"),
+    View("sql", "SQL", ":material/database:"),
+)
 
 
 def main() -> None:
-    st.set_page_config(page_title="curation", page_icon=":material/select_all:", layout="wide")
+    st.set_page_config(
+        page_title="curation",
+        page_icon=":material/select_all:",
+        layout="wide",
+        initial_sidebar_state="collapsed",
+    )
     person = identity.person()
     pages = [
         st.Page(partial(view.show, person), title=view.title, icon=view.icon, url_path=view.name)

@@ -44,7 +44,7 @@ def print_table(rows: pa.Table, output_format: Format = Format.table, out: Path 
 
 def _write(rows: pa.Table, output_format: Format, file: BinaryIO) -> None:
     if output_format is Format.csv:
-        pacsv.write_csv(_flat(rows), file)
+        pacsv.write_csv(flat(rows), file)
     elif output_format is Format.json:
         file.writelines(f"{line}\n".encode() for line in _json_lines(rows))
     else:
@@ -76,7 +76,7 @@ def _json_lines(rows: pa.Table) -> Iterable[str]:
         yield json.dumps(row, default=plain)
 
 
-def _flat(rows: pa.Table) -> pa.Table:
+def flat(rows: pa.Table) -> pa.Table:
     """CSV has no lists: they are written as JSON text."""
     for index, field in enumerate(rows.schema):
         if pa.types.is_nested(field.type):

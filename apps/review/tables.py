@@ -1,0 +1,85 @@
+"""Tables as people read them: what a column means on its head, ids whole, and the rows to take home."""
+
+import io
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import streamlit as st
+
+from curation.cli.output import flat
+from curation.queries import Query
+
+#: Rows that a browser lays out at once without a scroll bar of its own.
+MOST_SHOWN = 16
+ROW_PX = 35
+#: Beyond it a browser's numbers round; ids go as text.
+BROWSER_INTEGER = 2**53
+
+
+def show(rows: pa.Table, about: Mapping[str, str], key: str | None = None, alt: str | None = None) -> None:
+    """The rows, with `about` (column -> meaning) as help on the heads. An empty table shows its heads."""
+    config = {field.name: _column(field, about.get(field.name)) for field in rows.schema}
+    height = ROW_PX * (min(rows.num_rows, MOST_SHOWN) + 1) + 3
+    st.dataframe(readable(rows), hide_index=True, column_config=config, height=height, key=key, alt=alt)
+
+
+def about(query: Query) -> dict[str, str]:
+    """Column -> what the report says of it."""
+    return {column.name: column.about for column in query.columns}
+
+
+def downloads(rows: pa.Table, name: str) -> None:
+    """Buttons that write all rows as CSV or Parquet, when they are pressed."""
+    with st.container(horizontal=True, width="content"):
+        for label, ending, mime, write in (
+            ("CSV", "csv", "text/csv", as_csv),
+            ("Parquet", "parquet", "application/vnd.apache.parquet", as_parquet),
+        ):
+            st.download_button(
+                label,
+                lambda write=write: write(rows),
+                f"{name}.{ending}",
+                mime,
+                icon=":material/download:",
+                on_click="ignore",
+                key=f"{name}.{ending}",
+                help=f"All {rows.num_rows:,} rows as {label}",
+            )
+
+
+def readable(rows: pa.Table) -> pa.Table:
+    """The rows as a browser can show them: long ids as text, bytes by their number."""
+    for index, field in enumerate(rows.schema):
+        if _is_long_id(field, rows.column(index)):
+            rows = rows.set_column(index, field.name, rows.column(index).cast(pa.string()))
+        elif pa.types.is_binary(field.type):
+            texts = [None if v is None else f"{len(v):,} bytes" for v in rows.column(index).to_pylist()]
+            rows = rows.set_column(index, field.name, pa.array(texts, pa.string()))
+    return rows
+
+
+def as_csv(rows: pa.Table) -> bytes:
+    file = io.BytesIO()
+    pacsv.write_csv(flat(rows), file)
+    return file.getvalue()
+
+
+def as_parquet(rows: pa.Table) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(rows, file)
+    return file.getvalue()
+
+
+def _is_long_id(field: pa.Field, column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_int64(field.type):
+        return False
+    return any(abs(value) > BROWSER_INTEGER for value in column.to_pylist() if value is not None)
+
+
+def _column(field: pa.Field, about_: str | None) -> object:
+    if pa.types.is_timestamp(field.type):
+        help_ = f"{about_} (UTC)" if about_ else "UTC"
+        return st.column_config.DatetimeColumn(help=help_, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
+    return st.column_config.Column(help=about_)
