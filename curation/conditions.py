@@ -17,9 +17,21 @@ GOLD_COLUMNS = (
     Column("gold_boundary_iou", "double", "boundary IoU with it"),
     Column("error_kind", "string", "what is wrong with the mask against that gold"),
 )
-#: What can be named besides the columns of `masks`, of its measures and of gold.
+VERDICT_COLUMNS = (
+    Column(
+        "verdict", "string", "accept, fix, reject or unsure, as raters settled it; null where they did not"
+    ),
+    Column(
+        "verdict_rating", "double", "1 to 10, SAM's scale: the adjudicator's, else the median of the raters'"
+    ),
+    Column("verdict_reasons", "list<string>", "what raters say is wrong with the mask"),
+    Column("n_raters", "int64", "raters who judged the mask"),
+    Column("drawn_by", "string", "who drew or corrected the mask; null where no person did"),
+)
+#: What can be named besides the columns of `masks`, of its measures, of gold and of verdicts.
 _CONTEXT = (
-    "images.uri, images.file_name, runs.kind AS run_kind, runs.model, runs.preset, "
+    "images.uri, images.file_name, images.run_id AS image_run_id, "
+    "runs.kind AS run_kind, runs.model, runs.preset, "
     "size_band(masks.area_px).name AS size_band, score_band(masks.predicted_iou).name AS score_band"
 )
 
@@ -35,21 +47,42 @@ _DESCRIBED = f"""
         FROM gold_matches
         WHERE mask_id IS NOT NULL
         GROUP BY mask_id
-    )
+    ),
+
+    -- A mask of several samples has the verdict that came last.
+    judged AS (
+        SELECT DISTINCT ON (mask_id)
+            mask_id,
+            decision AS verdict,
+            rating AS verdict_rating,
+            reasons AS verdict_reasons,
+            n_raters
+        FROM settled_verdicts
+        ORDER BY mask_id, committed_at DESC
+    ),
+
+    drawn AS (SELECT mask_id, rater AS drawn_by FROM drawn_masks)
+
     SELECT
         masks.* EXCLUDE (rle_counts),
         {", ".join(f"features.{name}" for name in MEASURE_COLUMNS)},
         {", ".join(f"nesting.{name}" for name in NESTING_COLUMNS)},
         {", ".join(f"appearance.{name}" for name in APPEARANCE_COLUMNS)},
         {", ".join(f"gold.{c.name}" for c in GOLD_COLUMNS)},
+        {", ".join(c.name for c in VERDICT_COLUMNS)},
         {_CONTEXT}
     FROM {{masks}} AS masks
     LEFT JOIN mask_features AS features USING (run_id, mask_id)
     LEFT JOIN mask_nesting AS nesting USING (run_id, mask_id)
     LEFT JOIN mask_appearance AS appearance USING (run_id, mask_id)
     LEFT JOIN gold ON gold.mask_id = masks.mask_id
-    LEFT JOIN images ON images.run_id = masks.run_id AND images.image_id = masks.image_id
+    LEFT JOIN judged ON judged.mask_id = masks.mask_id
+    LEFT JOIN drawn ON drawn.mask_id = masks.mask_id
     LEFT JOIN runs ON runs.run_id = masks.run_id
+    -- Corrections have no images of their own: the run that they correct read them.
+    LEFT JOIN images
+        ON images.run_id = CASE WHEN runs.kind = 'correct' THEN runs.parent_run_id ELSE masks.run_id END
+        AND images.image_id = masks.image_id
 """
 
 

@@ -124,6 +124,9 @@ def save_views(dataset: "fo.Dataset", stages: Sequence[str]) -> None:
             _save_view(dataset, f"stage {stage.replace('_', ' ')}", about, lambda view=view: view)
         if dataset.count("worst_gold_iou"):
             _save_gold_views(dataset)
+        if dataset.count(f"{MASKS}.detections.verdict"):
+            view = dataset.filter_labels(MASKS, F("verdict").is_in(["fix", "reject"]))
+            _save_view(dataset, "to fix or reject", "Masks that raters would not accept.", lambda: view)
 
 
 def _save_gold_views(dataset: "fo.Dataset") -> None:
@@ -223,4 +226,6 @@ def _field(fo: object, column: Column) -> "fo.Field":
         return fo.StringField(description=column.about)
     if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
         return fo.ListField(fo.FloatField(), description=column.about)
+    if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        return fo.ListField(fo.StringField(), description=column.about)
     raise CurationError(f"column {column.name} is of type {column.type}, which no field of FiftyOne holds")

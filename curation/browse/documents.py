@@ -24,6 +24,11 @@ DEFAULT_LABEL = "mask"
 #: First four bytes of the ObjectIds of samples and detections; the lake's id fills the other eight.
 SAMPLE_PREFIX, DETECTION_PREFIX = b"imag", b"mask"
 
+#: Tag of a judged mask; no other tag starts so, because a sync takes the tag of an earlier verdict away.
+VERDICT_TAGS = {decision: f"verdict: {decision}" for decision in ("accept", "fix", "reject", "unsure")}
+#: Tag of a mask that a person drew or corrected.
+DRAWN_TAG = "drawn"
+
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
 #: The header of an .npy file ends where its length is a multiple of this.
 _NPY_ALIGNMENT = 64
@@ -110,7 +115,7 @@ def detections(
             "_id": object_id(DETECTION_PREFIX, row["mask_id"]),
             "_cls": "Detection",
             "attributes": {},
-            "tags": [row["stage"]],
+            "tags": _tags(row),
             "label": row["label"] or DEFAULT_LABEL,
             "bounding_box": relative_box(box, runs.width, runs.height),
             "confidence": row["predicted_iou"],
@@ -124,6 +129,15 @@ def detections(
         yield RawBSONDocument(bson.encode(document))
 
 
+def _tags(row: Mapping[str, object]) -> list[str]:
+    tags = [row["stage"]]
+    if row["verdict"]:
+        tags.append(VERDICT_TAGS[row["verdict"]])
+    if row["drawn_by"]:
+        tags.append(DRAWN_TAG)
+    return tags
+
+
 def upsert(sample: SampleDocument, dataset_id: bson.ObjectId, rand: float, now: datetime) -> list[dict]:
     """The update (an aggregation pipeline) that puts masks into their sample, in one atomic step.
 
@@ -133,7 +147,8 @@ def upsert(sample: SampleDocument, dataset_id: bson.ObjectId, rand: float, now: 
     incoming_ids = {"$literal": [str(mask_id) for mask_id in sample.mask_ids]}
     # A constant array is what $indexOfArray turns into a hash table: the merge stays linear.
     place = {"$indexOfArray": [incoming_ids, {"$ifNull": ["$$old.mask_id", None]}]}
-    tags = {"tags": {"$setUnion": [{"$ifNull": ["$$old.tags", []]}, "$$new.tags"]}}
+    of_people = {"$setDifference": [{"$ifNull": ["$$old.tags", []]}, list(VERDICT_TAGS.values())]}
+    tags = {"tags": {"$setUnion": [of_people, "$$new.tags"]}}
     renewed = _let(
         "new", {"$arrayElemAt": ["$$incoming", "$$place"]}, {"$mergeObjects": ["$$old", "$$new", tags]}
     )

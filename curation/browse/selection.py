@@ -10,8 +10,14 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from curation import conditions, queries
-from curation.conditions import APPEARANCE_COLUMNS, GOLD_COLUMNS, MEASURE_COLUMNS, NESTING_COLUMNS
+from curation import conditions, queries, runs
+from curation.conditions import (
+    APPEARANCE_COLUMNS,
+    GOLD_COLUMNS,
+    MEASURE_COLUMNS,
+    NESTING_COLUMNS,
+    VERDICT_COLUMNS,
+)
 from curation.errors import QueryError
 from curation.lake import Lake
 from curation.schemas import TABLES, Column
@@ -36,6 +42,7 @@ ATTRIBUTES: tuple[Column, ...] = (
     *(c for c in TABLES["mask_nesting"].columns if c.name in NESTING_COLUMNS),
     *(c for c in TABLES["mask_appearance"].columns if c.name in APPEARANCE_COLUMNS),
     *GOLD_COLUMNS,
+    *VERDICT_COLUMNS,
 )
 
 
@@ -43,6 +50,7 @@ ATTRIBUTES: tuple[Column, ...] = (
 class Choice:
     """Which masks: of one run or all, that meet an SQL condition, or that a report names.
 
+    A corrected mask stands for those that it corrects: it belongs to their run, and is chosen where one of them would be.
     Without `where` and `report`, images that have no mask are chosen too.
     """
 
@@ -78,16 +86,18 @@ def choose(lake: Lake, choice: Choice) -> None:
     _check_run(lake, choice.run_id)
     conditions.create_view(lake.con, "browsable")
     wanted = ["true"]
-    if choice.run_id is not None:
-        wanted.append(f"run_id = {int(choice.run_id)}")
     if choice.report:
         wanted.append(_named_by_report(lake, choice))
     if choice.where:
         conditions.check_condition(lake.con, "--where", choice.where, "browsable")
         wanted.append(f"({choice.where}\n)")
-    lake.con.execute(
-        f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM browsable WHERE {' AND '.join(wanted)}"
-    )
+    condition = " AND ".join(wanted)
+    if choice.is_filtered:
+        condition = _or_of_what_it_corrects(lake, condition)
+    if choice.run_id is not None:
+        numbers = [int(choice.run_id), *runs.corrections_of(lake, choice.run_id)]
+        condition = f"run_id IN ({', '.join(map(str, numbers))}) AND ({condition})"
+    lake.con.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM browsable WHERE {condition}")
     _choose_images(lake, choice)
 
 
@@ -197,6 +207,31 @@ def _check_run(lake: Lake, run_id: int | None) -> None:
         raise QueryError(f"--run {run_id} is gold; name the run whose masks are compared with it")
 
 
+def _or_of_what_it_corrects(lake: Lake, condition: str) -> str:
+    """The condition, or that it holds for a mask that this one corrects: the model's scores stand there alone."""
+    lake.con.execute("""
+        CREATE OR REPLACE TEMP TABLE lineage AS
+        WITH RECURSIVE steps AS (
+            SELECT mask_id, supersedes AS ancestor_id FROM drawn_masks WHERE supersedes IS NOT NULL
+            UNION ALL
+            SELECT steps.mask_id, drawn.supersedes
+            FROM steps INNER JOIN drawn_masks AS drawn ON drawn.mask_id = steps.ancestor_id
+            WHERE drawn.supersedes IS NOT NULL
+        )
+        SELECT * FROM steps
+    """)
+    if not lake.con.execute("SELECT count(*) FROM lineage").fetchone()[0]:
+        return condition
+    superseded = "(SELECT * FROM masks WHERE mask_id IN (SELECT ancestor_id FROM lineage))"
+    conditions.create_view(lake.con, "superseded", superseded)
+    lake.con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE corrected AS
+        SELECT DISTINCT mask_id FROM lineage
+        WHERE ancestor_id IN (SELECT mask_id FROM superseded WHERE {condition})
+    """)
+    return f"({condition}) OR mask_id IN (SELECT mask_id FROM corrected)"
+
+
 def _named_by_report(lake: Lake, choice: Choice) -> str:
     """Run the report, keep its ids in `named`, and return the condition that picks them."""
     report = queries.get(choice.report)
@@ -218,7 +253,7 @@ def _named_by_report(lake: Lake, choice: Choice) -> str:
 
 def _choose_images(lake: Lake, choice: Choice) -> None:
     """The images of the chosen masks, as the newest of their runs saw them."""
-    pairs = "SELECT run_id, image_id FROM chosen"
+    pairs = "SELECT image_run_id AS run_id, image_id FROM chosen"
     if not choice.is_filtered:
         of_run = "" if choice.run_id is None else f"AND run_id = {int(choice.run_id)}"
         pairs += f"""

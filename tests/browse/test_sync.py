@@ -2,6 +2,7 @@
 
 import multiprocessing
 import tarfile
+from datetime import datetime, timezone
 
 import numpy as np
 import PIL.Image
@@ -16,6 +17,7 @@ from curation.browse.selection import Choice
 from curation.browse.sync import Summary, sync
 from curation.errors import InputError, QueryError
 from curation.lake import Lake
+from curation.schemas import TABLES
 
 pytestmark = pytest.mark.usefixtures("mongo")
 
@@ -72,6 +74,46 @@ def test_every_field_of_a_mask_is_declared_for_the_sidebar(workspace, name):
     assert all(f"masks.detections.{c.name}" in declared for c in syncing.ATTRIBUTES)
     assert dataset.get_dynamic_field_schema() == {}
     assert "masks.detections.mask_id" in dataset.get_index_information()
+
+
+def test_verdicts_are_fields_and_tags_and_follow_a_changed_mind(workspace, name):
+    lake, _ = workspace
+    good, bad, unseen, *_ = mask_ids(lake)
+    judge(lake, good, "accept", rating=9)
+    judge(lake, bad, "reject", reasons=["merged"], verdict_id="first")
+    sync(lake, Choice(), name)
+    found = detections_by_id(load(name))
+    assert (found[good].verdict, found[good].verdict_rating, found[good].n_raters) == ("accept", 9, 1)
+    assert (found[bad].verdict, found[bad].verdict_reasons) == ("reject", ["merged"])
+    assert found[unseen].verdict is None
+    assert "verdict: reject" in found[bad].tags
+    assert load(name).load_saved_view("to fix or reject").count("masks.detections") == 1
+
+    load(name).select_labels(ids=found[bad].id).tag_labels("mine")
+    judge(lake, bad, "accept", verdict_id="second", replaces="first")
+    assert written(sync(lake, Choice(), name)) == (1, 0, 0)
+    assert sorted(detections_by_id(load(name))[bad].tags) == ["fully_automatic", "mine", "verdict: accept"]
+    assert sync(lake, Choice(where="verdict = 'accept'"), name).n_chosen == 2
+
+
+def judge(lake: Lake, mask_id: int, decision: str, **changes) -> None:
+    """One verdict on a mask of a sample."""
+    (mask,) = lake.query(
+        "SELECT mask_id, run_id, image_id FROM masks WHERE mask_id = ?", [mask_id]
+    ).to_pylist()
+    row = {
+        **mask,
+        "verdict_id": f"of {mask_id}",
+        "sample": "test",
+        "rater": "ann",
+        "purpose": "review",
+        "decision": decision,
+        "reasons": [],
+        "took_s": 1.5,
+        "given_at": datetime.now(timezone.utc),
+        "committed_at": datetime.now(timezone.utc),
+    }
+    lake.append({"verdicts": TABLES["verdicts"].table([row | changes])}, "a verdict")
 
 
 def test_an_empty_mask_and_an_image_without_masks_are_there(mongo, tmp_path, name):
