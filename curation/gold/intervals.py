@@ -84,7 +84,7 @@ def estimates(
     effective_n = _effective_n(ratios)
     if is_mean.any():
         effective_n[is_mean] = _effective_n_of_means(ratios, unit_squares)[is_mean]
-    low, high = _wilson(ratios.ratio, _effective_n(ratios), ratios.student_t)
+    low, high = wilson(ratios.ratio, _effective_n(ratios), ratios.student_t)
     half = ratios.student_t * np.sqrt(ratios.variance)
     low = np.where(is_mean, np.clip(ratios.ratio - half, 0, 1), low)
     high = np.where(is_mean, np.clip(ratios.ratio + half, 0, 1), high)
@@ -95,7 +95,7 @@ def estimates(
         np.where(is_stuck, high, bootstrap_high),
     )
     is_exact = ~is_mean & (x.max(axis=0, initial=0) == 1) & (np.isin(y, (0, 1)).all(axis=0))
-    exact = _clopper_pearson(y.sum(axis=0), ratios.sum_x)
+    exact = clopper_pearson(y.sum(axis=0), ratios.sum_x)
     low, high = np.where(is_exact, exact[0], low), np.where(is_exact, exact[1], high)
     bootstrap_low, bootstrap_high = (
         np.where(is_exact, exact[0], bootstrap_low),
@@ -116,6 +116,12 @@ def estimates(
         design_effect=design_effect,
         is_exact=is_exact,
     )
+
+
+def share_bounds(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The design-based bounds of F shares alone, (F,) each; y and x (n_images, F) as for `estimates`."""
+    ratios = _ratios(np.asarray(y, np.float64), np.asarray(x, np.float64))
+    return wilson(ratios.ratio, _effective_n(ratios), ratios.student_t)
 
 
 def weights(n_images: int, n_replicates: int, seed: int) -> Iterator[np.ndarray]:
@@ -160,7 +166,7 @@ def _effective_n_of_means(ratios: _Ratios, unit_squares: np.ndarray) -> np.ndarr
     return np.where(ratios.variance > 0, n, np.where(ratios.variance == 0, ratios.n_images, np.nan))
 
 
-def _wilson(share: np.ndarray, n: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def wilson(share: np.ndarray, n: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's score interval (JASA 22, 1927) of a share of n at the quantile t."""
     with np.errstate(invalid="ignore", divide="ignore"):
         middle = share + t * t / (2 * n)
@@ -172,7 +178,8 @@ def _wilson(share: np.ndarray, n: np.ndarray, t: np.ndarray) -> tuple[np.ndarray
     return low, high
 
 
-def _clopper_pearson(n_hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def clopper_pearson(n_hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The exact interval of `n_hits` of `n` independent units (Biometrika 26, 1934); 0..1 where there are none."""
     tail = (1 - CONFIDENCE) / 2
     low = np.where(n_hits > 0, special.betaincinv(n_hits, n - n_hits + 1, tail), 0.0)
     high = np.where(n_hits < n, special.betaincinv(n_hits + 1, n - n_hits, 1 - tail), 1.0)

@@ -152,5 +152,5 @@ def test_95_percent_intervals_hold_the_truth_about_that_often(n_images, share, c
     for low, high in ((found.bootstrap_low, found.bootstrap_high), (found.design_low, found.design_high)):
         assert 0.93 <= ((low <= share) & (share <= high)).mean() <= 0.97
     ratio, n = y.sum(axis=0) / x.sum(axis=0), x.sum(axis=0)
-    low, high = intervals._wilson(ratio, n, np.full(1000, 1.96))
+    low, high = intervals.wilson(ratio, n, np.full(1000, 1.96))
     assert ((low <= share) & (share <= high)).mean() < 0.75
