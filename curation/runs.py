@@ -109,6 +109,14 @@ def latest(lake: Lake, kind: str) -> int:
     return found
 
 
+def corrections_of(lake: Lake, run_id: int) -> list[int]:
+    """Runs that hold corrections of a run's masks, and objects drawn on its images; none where nobody drew."""
+    rows = lake.con.execute(
+        "SELECT run_id FROM runs WHERE kind = 'correct' AND parent_run_id = ? ORDER BY run_id", [run_id]
+    )
+    return [correct_run_id for (correct_run_id,) in rows.fetchall()]
+
+
 def package_versions() -> dict[str, str]:
     """Versions of Python and of every package in PROVENANCE_PACKAGES that is installed."""
     versions = {"python": platform.python_version()}

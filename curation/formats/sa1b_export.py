@@ -3,12 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curation import ids
+from curation import ids, runs
 from curation.errors import LakeError
 from curation.formats import sa1b, tars
 from curation.lake import Lake
@@ -56,13 +54,15 @@ def export(lake: Lake, run: ExportedRun, out: Path, on_image: Callable[[], None]
     """Write one JSON an image into the folder `out`; returns how many masks were written.
 
     Folders below the deepest one that all pictures share are kept, so that two pictures of one name do not
-    meet. An image without masks gets a record without annotations. Files that are there already are replaced.
+    meet. A corrected mask stands in the place of the one that it corrects, objects that people drew come with the
+    run's, and both have no scores. An image without masks gets a record without annotations. Files that are there already are replaced.
     """
     root = _shared_folder(lake, run.run_id)
     twins = _twins(lake, run.run_id)
+    sources = _sources(lake, run)
     n_masks = 0
     for images in _pages(lake, run):
-        masks = _masks(lake, run, images[0]["image_number"], images[-1]["image_number"] + 1)
+        masks = _masks(lake, run, sources, images[0]["image_number"], images[-1]["image_number"] + 1)
         for image in images:
             rows = masks.get(image["image_id"], [])
             name = record_name(image["uri"], root, image["image_id"] if image["image_id"] in twins else None)
@@ -101,20 +101,34 @@ def _pages(lake: Lake, run: ExportedRun) -> Iterator[list[dict[str, Any]]]:
         yield rows
 
 
+def _sources(lake: Lake, run: ExportedRun) -> list[int]:
+    """The run and those of its corrections; what these supersede is kept in `superseded`."""
+    lake.con.execute("""
+        CREATE OR REPLACE TEMP TABLE superseded AS
+        SELECT supersedes AS mask_id FROM drawn_masks WHERE supersedes IS NOT NULL
+    """)
+    return [run.run_id, *runs.corrections_of(lake, run.run_id)]
+
+
 def _masks(
-    lake: Lake, run: ExportedRun, first_image: int, stop_image: int
+    lake: Lake, run: ExportedRun, sources: list[int], first_image: int, stop_image: int
 ) -> Mapping[int, list[dict[str, Any]]]:
-    """Masks of images [first_image, stop_image), in their order, by image id."""
-    first_id, stop_id = ids.mask_id_range(run.run_id, first_image, stop_image)
-    rows = lake.query(
-        f"""
-        SELECT *, {run.id_column} AS id FROM {run.table}
-        WHERE run_id = $run_id AND {run.id_column} >= $first_id AND {run.id_column} < $stop_id
-        ORDER BY {run.id_column}
-        """,
-        {"run_id": run.run_id, "first_id": first_id, "stop_id": stop_id},
-    ).to_pylist()
-    return {image_id: list(masks) for image_id, masks in groupby(rows, key=itemgetter("image_id"))}
+    """Current masks of images [first_image, stop_image), the run's before corrections, by image id."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for run_id in sources:
+        first_id, stop_id = ids.mask_id_range(run_id, first_image, stop_image)
+        rows = lake.query(
+            f"""
+            SELECT *, {run.id_column} AS id FROM {run.table}
+            WHERE run_id = $run_id AND {run.id_column} >= $first_id AND {run.id_column} < $stop_id
+                AND {run.id_column} NOT IN (SELECT mask_id FROM superseded)
+            ORDER BY {run.id_column}
+            """,
+            {"run_id": run_id, "first_id": first_id, "stop_id": stop_id},
+        ).to_pylist()
+        for row in rows:
+            found.setdefault(row["image_id"], []).append(row)
+    return found
 
 
 def _path(uri: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from curation import ids, masks
+from curation import ids, masks, runs
 from curation.browse import selection
 from curation.errors import ImageError, InputError, QueryError
 from curation.formats.images import read_image
@@ -78,14 +78,16 @@ def draw_sheet(
     run_id = _newest_run(lake) if run_id is None else run_id
     if where:
         selection.choose(lake, selection.Choice(run_id=run_id, where=where))
+    # A corrected mask stands in the place of the one that it corrects.
+    run_ids = [run_id, *runs.corrections_of(lake, run_id)]
     picked = _pick_images(lake, run_id, n_images, only_chosen=bool(where))
     if not where:
-        selection.choose(lake, selection.Choice(run_id=run_id, where=_mask_ids_of(run_id, picked)))
+        selection.choose(lake, selection.Choice(run_id=run_id, where=_mask_ids_of(run_ids, picked)))
     if not picked:
         condition = f" under --where {where!r}" if where else ""
         raise InputError(f"contact sheet: run {run_id} has no images to show{condition}")
-    panels = [_panel(lake, run_id, image) for image in picked]
-    sheet, unreadable = _compose(panels, *_heading(lake, run_id, where))
+    panels = [_panel(lake, run_ids, image) for image in picked]
+    sheet, unreadable = _compose(panels, *_heading(lake, run_ids, where))
     png = io.BytesIO()
     sheet.save(png, "PNG", optimize=True)
     write_whole(out, png.getvalue())
@@ -166,7 +168,9 @@ def _edge(cover: np.ndarray, edge_px: int) -> np.ndarray:
 
 
 def _newest_run(lake: Lake) -> int:
-    found = lake.con.execute("SELECT max(run_id) FROM masks").fetchone()[0]
+    found = lake.con.execute("""
+        SELECT max(run_id) FROM masks WHERE run_id NOT IN (SELECT run_id FROM runs WHERE kind = 'correct')
+    """).fetchone()[0]
     if found is None:
         raise QueryError("the lake holds no masks yet: `curation generate` or `curation import` makes some")
     return found
@@ -191,19 +195,23 @@ def _pick_images(lake: Lake, run_id: int, n_images: int, only_chosen: bool) -> l
     ).to_pylist()
 
 
-def _mask_ids_of(run_id: int, images: list[dict]) -> str:
+def _mask_ids_of(run_ids: list[int], images: list[dict]) -> str:
     """A condition that holds for the masks of these images. Masks lie sorted by id, so little is read."""
-    ranges = (ids.mask_id_range(run_id, image["image_number"], image["image_number"] + 1) for image in images)
+    ranges = (
+        ids.mask_id_range(run_id, image["image_number"], image["image_number"] + 1)
+        for run_id in run_ids
+        for image in images
+    )
     return " OR ".join(f"mask_id >= {first} AND mask_id < {stop}" for first, stop in ranges) or "false"
 
 
-def _panel(lake: Lake, run_id: int, image: dict) -> Panel:
+def _panel(lake: Lake, run_ids: list[int], image: dict) -> Panel:
     """The image with its chosen masks."""
     rows = lake.query(
         f"""
         SELECT masks.rle_counts, chosen.gold_iou
         FROM chosen JOIN masks USING (run_id, mask_id)
-        WHERE run_id = {int(run_id)} AND {_mask_ids_of(run_id, [image])}
+        WHERE {_mask_ids_of(run_ids, [image])}
         ORDER BY mask_id
         """
     )
@@ -211,9 +219,10 @@ def _panel(lake: Lake, run_id: int, image: dict) -> Panel:
     return Panel(image["file_name"], image["uri"], runs, tuple(rows["gold_iou"].drop_null().to_pylist()))
 
 
-def _heading(lake: Lake, run_id: int, where: str | None) -> tuple[str, str]:
+def _heading(lake: Lake, run_ids: list[int], where: str | None) -> tuple[str, str]:
     """Title and the line below it: what made the masks."""
-    counted = "chosen" if where else "current_masks WHERE run_id = $run_id"
+    run_id = run_ids[0]
+    counted = "chosen" if where else f"current_masks WHERE run_id IN ({', '.join(map(str, run_ids))})"
     kind, source, stage, cycle, model, preset, n_masks = lake.con.execute(
         f"""
         SELECT kind, source, stage, cycle, model, preset, (SELECT count(*) FROM {counted})
@@ -258,8 +267,8 @@ def _draw_panel(
     size = (max(1, round(panel.runs.width * scale)), max(1, round(panel.runs.height * scale)))
     pixels, problem = read_pixels(panel.uri, panel.runs.height, panel.runs.width)
     dx, dy = (box_w - size[0]) // 2, box_h - size[1]
-    for side, runs in enumerate((masks.Runs.empty(panel.runs.height, panel.runs.width), panel.runs)):
-        picture = Image.fromarray(overlay(pixels, runs, size))
+    for side, shown in enumerate((masks.Runs.empty(panel.runs.height, panel.runs.width), panel.runs)):
+        picture = Image.fromarray(overlay(pixels, shown, size))
         # The two stand close together, so that they read as one.
         shift = 2 * dx if side == 0 else 0
         sheet.paste(picture, (x + side * (box_w + 4) + shift, y + dy))

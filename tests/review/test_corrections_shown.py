@@ -1,0 +1,87 @@
+"""What people corrected shows in the place of what it corrects: in the App, on sheets and in exports."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from samples import HEIGHT, NOON, WIDTH, run_with_masks
+from test_drawing import correction, square
+
+from curation import queries
+from curation.browse import selection
+from curation.formats import sa1b_export
+from curation.report import contact_sheet
+from curation.review import drawing
+
+
+@pytest.fixture
+def corrected(lake):
+    """Rows of a run's masks, and the mask that stands for the first of them after two corrections."""
+    run_id, rows = run_with_masks(lake, 2, 3)
+    lake.con.execute(f"UPDATE masks SET predicted_iou = 0.5 + mask_index / 10 WHERE run_id = {run_id}")
+    drawing.save(lake, correction(rows[0], "ann", square(0, 0, 20)), NOON)
+    second = drawing.save(lake, correction(rows[0], "bob", square(0, 0, 25)), NOON)
+    new = drawing.save(lake, correction(rows[0], "bob", square(50, 20, 10), supersedes=None), NOON)
+    return rows, second.mask_id, new.mask_id
+
+
+def chosen(lake, **choice) -> list[int]:
+    selection.choose(lake, selection.Choice(**choice))
+    return lake.query("SELECT mask_id FROM chosen ORDER BY mask_id")["mask_id"].to_pylist()
+
+
+def test_a_run_is_browsed_with_its_corrections(lake, corrected):
+    rows, last, new = corrected
+    ids = [r["mask_id"] for r in rows[1:]]
+    assert chosen(lake, run_id=rows[0]["run_id"]) == [*ids, last, new]
+    assert chosen(lake) == [*ids, last, new]
+    assert selection.lost_images(lake) == []
+    shown = lake.query("SELECT DISTINCT file_name FROM chosen_images ORDER BY file_name")
+    assert shown["file_name"].to_pylist() == ["0.jpg", "1.jpg"]
+
+
+def test_a_correction_is_chosen_where_the_mask_that_it_corrects_would_be(lake, corrected):
+    rows, last, _ = corrected
+    assert chosen(lake, where="predicted_iou < 0.55") == [rows[3]["mask_id"], last]
+    assert chosen(lake, where="area_px = 625") == [last]
+    assert lake.query("SELECT DISTINCT file_name FROM chosen_images")["file_name"].to_pylist() == ["0.jpg"]
+    assert chosen(lake, where="file_name = '0.jpg' AND area_px < 300") == [corrected[2]]
+
+
+def test_an_export_holds_the_correction_instead(lake, corrected, tmp_path):
+    rows, last, new = corrected
+    n_masks = sa1b_export.export(lake, sa1b_export.choose_run(lake), tmp_path)
+    assert n_masks == 7
+    record = json.loads((tmp_path / "0.json").read_text())
+    assert [a["id"] for a in record["annotations"]] == [rows[1]["mask_id"], rows[2]["mask_id"], last, new]
+    assert record["annotations"][2]["area"] == 625
+    assert len(json.loads((tmp_path / "1.json").read_text())["annotations"]) == 3
+
+
+def test_the_newest_run_of_a_sheet_is_never_one_of_corrections(lake, corrected, tmp_path):
+    rows, *_ = corrected
+    for row in rows[:1]:
+        Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(tmp_path / "0.jpg")
+        assert row["run_id"] == 1
+    sheet = contact_sheet.draw_sheet(lake, tmp_path / "sheet.png", 2)
+    assert sheet.n_masks == 7
+
+
+def test_reports_on_a_run_stay_as_they_are(lake):
+    """Corrections are judgements about a run, and must not change what it made."""
+    run_id, rows = run_with_masks(lake, 2, 3)
+    # These list all runs, current masks, or the people who correct.
+    told = {"run_provenance", "worst_masks", "review_throughput", "rater_quality", "rater_agreement"}
+
+    def of_run() -> dict[str, list[dict]]:
+        found = {name: report.run(lake).to_pylist() for name, report in queries.load().items()}
+        return {
+            name: [row for row in table if row.get("run_id") in (None, run_id)]
+            for name, table in found.items()
+            if name not in told
+        }
+
+    before = of_run()
+    drawing.save(lake, correction(rows[0], "ann", square(0, 0, 20)), NOON)
+    assert of_run() == before
