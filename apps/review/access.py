@@ -10,11 +10,11 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from curation.errors import CurationError, InputError
-from curation.settings import REVIEW, ReviewSettings
+from curation.settings import REVIEW
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -57,10 +57,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Rules:
-    """What `review.toml` says: role -> patterns of raters, and the review's settings in this workspace."""
+    """What `review.toml` says: role -> patterns of raters, and minutes of judging after which a pause is asked for."""
 
     roles: Mapping[str, tuple[str, ...]]
-    review: ReviewSettings
+    break_after_min: float
 
     def role_of(self, rater: str) -> str | None:
         """The first role, from curator down to rater, with a pattern that fits; None for a stranger."""
@@ -74,13 +74,16 @@ def read_rules(root: Path) -> Rules:
     """The rules of a workspace; without a file everybody who logs in is a rater. Raises InputError."""
     path = root / SETTINGS_FILE
     if not path.is_file():
-        return Rules({"rater": ("*",)}, REVIEW)
+        return Rules({"rater": ("*",)}, REVIEW.break_after_min)
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no TOML ({error}): mend it") from error
-    _refuse_strangers(path, "table", tables, ("roles", "review"))
-    return Rules(_roles(path, tables.get("roles", {"rater": ["*"]})), _review(path, tables.get("review", {})))
+    _refuse_strangers(path, "entry", tables, ("roles", "break_after_min"))
+    break_after_min = tables.get("break_after_min", REVIEW.break_after_min)
+    if not isinstance(break_after_min, int | float) or break_after_min < 0:
+        raise InputError(f"{path}: break_after_min is {break_after_min!r}; write minutes, 0 for no pauses")
+    return Rules(_roles(path, tables.get("roles", {"rater": ["*"]})), float(break_after_min))
 
 
 def checked_name(text: str) -> str:
@@ -151,22 +154,6 @@ def _roles(path: Path, table: Mapping[str, object]) -> dict[str, tuple[str, ...]
                 f'{path}: {role} is {patterns!r}; write a list of names, such as ["*@example.org"]'
             )
     return {role: tuple(patterns) for role, patterns in table.items()}
-
-
-def _review(path: Path, table: Mapping[str, object]) -> ReviewSettings:
-    allowed = {field.name: getattr(REVIEW, field.name) for field in fields(REVIEW)}
-    _refuse_strangers(path, "setting", table, allowed)
-    changes = {}
-    for name, value in table.items():
-        default = allowed[name]
-        if isinstance(default, tuple) and isinstance(value, list):
-            value = tuple(value)
-        elif isinstance(default, float) and isinstance(value, int):
-            value = float(value)
-        if type(value) is not type(default):
-            raise InputError(f"{path}: {name} is {value!r}; write a value like {default!r}")
-        changes[name] = value
-    return replace(REVIEW, **changes)
 
 
 def _refuse_strangers(path: Path, what: str, found: Mapping[str, object], allowed: object) -> None:

@@ -1,8 +1,9 @@
 """What the component asks over HTTP. Every answer needs a token; work on the lake and on pictures is done in threads."""
 
 import hashlib
+import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,13 +13,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from apps.review import access, data, pictures
+from apps.review import access, data, judging, pictures
 from curation.errors import CurationError, ImageError, InputError
 
 COMPONENT = Path(__file__).with_name("component")
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 FOREVER = "private, max-age=31536000, immutable"
 A_DAY = "private, max-age=86400, immutable"
+
+#: Larger bodies are not read: 500 verdicts with the longest notes.
+MOST_BODY_BYTES = 4 << 20
 
 Handler = Callable[[Request, access.Person], Awaitable[Response]]
 
@@ -83,6 +87,61 @@ def _picture(image_id: int) -> tuple[bytes, str]:
     return pictures.for_browser(uri)
 
 
+@for_view("review")
+async def tasks(request: Request, person: access.Person) -> Response:
+    """The next tasks of the rater: {sample, n, starts, adjudicates}."""
+    wish = judging.wish(await _body(request))
+    return _answer(await _in_lake(judging.tasks, person, wish))
+
+
+@for_view("review")
+async def verdicts(request: Request, person: access.Person) -> Response:
+    """Verdicts to write: {verdicts: […]}. The answer names what is committed."""
+    return _answer(await _in_lake(judging.give, person, await _body(request)))
+
+
+@for_view("review")
+async def leases(request: Request, person: access.Person) -> Response:
+    """Let the rater's leases of {sample} run anew."""
+    return _answer(await _in_lake(judging.renew, person, judging.sample_of(await _body(request))))
+
+
+@for_view("review")
+async def release(request: Request, person: access.Person) -> Response:
+    """Give the rater's leases of {sample} back."""
+    return _answer(await _in_lake(judging.release, person, judging.sample_of(await _body(request))))
+
+
+async def _in_lake(work: Callable[..., dict], *arguments: object) -> dict:
+    """Call `work(lake, …)` in a thread, with a connection of its own: the event loop never waits for a commit."""
+
+    def call() -> dict:
+        with data.lake() as lake:
+            return work(lake, *arguments)
+
+    return await run_in_threadpool(call)
+
+
+async def _body(request: Request) -> Mapping[str, object]:
+    """The JSON object of a request. Raises InputError."""
+    chunks = bytearray()
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > MOST_BODY_BYTES:
+            raise InputError(f"the request is over {MOST_BODY_BYTES >> 20} MiB: send fewer at once")
+    try:
+        body = json.loads(bytes(chunks))
+    except ValueError as error:
+        raise InputError(f"the request is no JSON ({error})") from error
+    if not isinstance(body, dict):
+        raise InputError("the request is no JSON object")
+    return body
+
+
+def _answer(content: dict) -> JSONResponse:
+    return JSONResponse(content, headers={"Cache-Control": "no-store"})
+
+
 @lru_cache(maxsize=1)
 def component_version() -> str:
     """A short hash over the component's files."""
@@ -99,4 +158,8 @@ def _refusal(status: int, reason: str) -> JSONResponse:
 ROUTES = [
     Route("/review/component/{version}/{name}", component_file),
     Route("/review/pictures/{image_id:int}", picture),
+    Route("/review/tasks", tasks, methods=["POST"]),
+    Route("/review/verdicts", verdicts, methods=["POST"]),
+    Route("/review/leases", leases, methods=["POST"]),
+    Route("/review/release", release, methods=["POST"]),
 ]

@@ -1,0 +1,129 @@
+// The masks that come next: leased ahead, with their pictures and outlines ready before they are shown.
+
+import { maskPath } from "./outline.js";
+
+/** Ask for more when fewer than this lie ahead. */
+const LOW = 12;
+const RETRY_MS = 2_000;
+/** Nothing was free: others may give masks back. */
+const WAIT_MS = 15_000;
+/** Masks whose outline is traced ahead. */
+const TRACED = 6;
+const PAST = 50;
+
+export class Tasks {
+  #server;
+  #pictures;
+  #options;
+  #isAsking = false;
+  #hasStarted = false;
+  #timer = null;
+  #leaseUntil = Infinity;
+
+  /** `options`: sample, atOnce, adjudicates, isPending(taskId), changed(tasks). */
+  constructor(server, pictures, options) {
+    this.#server = server;
+    this.#pictures = pictures;
+    this.#options = options;
+    this.ahead = [];
+    this.past = []; // {task, verdict}, newest last
+    this.progress = null;
+    this.problem = null;
+    this.isDone = false;
+  }
+
+  /** The next task, or null while none is here. */
+  take() {
+    const task = this.ahead.shift() ?? null;
+    this.fill();
+    return task;
+  }
+
+  /** Put a task back to the front. */
+  putBack(task) {
+    this.ahead.unshift(task);
+  }
+
+  remember(task, verdict) {
+    this.past.push({ task, verdict });
+    if (this.past.length > PAST) this.past.shift();
+  }
+
+  /** Keep enough ahead. Called as often as one likes. */
+  async fill() {
+    this.prepare();
+    if (this.#isAsking || this.isClosed || (this.#hasStarted && this.ahead.length >= LOW)) return;
+    clearTimeout(this.#timer);
+    this.#isAsking = true;
+    try {
+      this.#take(await this.#ask());
+    } catch (error) {
+      this.problem = error;
+      if (!error.isSessionOver) this.#fillLater(RETRY_MS);
+    } finally {
+      this.#isAsking = false;
+    }
+    if (!this.isClosed) this.#options.changed(this);
+    this.prepare();
+  }
+
+  /** Let leases run on where they are about to end, while somebody works here. */
+  async renew() {
+    if (!this.ahead.length || Date.now() < this.#leaseUntil - this.#options.leaseS * 500) return;
+    const answer = await this.#server.post("review/leases", { sample: this.#options.sample });
+    this.#leaseUntil = Date.parse(answer.lease_until);
+  }
+
+  /** Fetch pictures and trace outlines of what comes next. */
+  prepare() {
+    this.#pictures.ahead(this.ahead);
+    const task = this.ahead.slice(0, TRACED).find((next) => !next.path);
+    if (!task || this.tracing) return;
+    this.tracing = true;
+    whenIdle(() => {
+      this.tracing = false;
+      trace(task);
+      this.prepare();
+    });
+  }
+
+  close() {
+    this.isClosed = true;
+    clearTimeout(this.#timer);
+  }
+
+  #ask() {
+    const { sample, atOnce, adjudicates } = this.#options;
+    const n = Math.max(1, atOnce - this.ahead.length);
+    return this.#server.post("review/tasks", { sample, n, starts: !this.#hasStarted, adjudicates });
+  }
+
+  #take(answer) {
+    this.problem = null;
+    this.#hasStarted = true;
+    this.progress = answer.progress;
+    const known = new Set([...this.ahead, ...this.past.map((entry) => entry.task)].map((task) => task.task_id));
+    const fresh = answer.tasks.filter(
+      (task) => !known.has(task.task_id) && !this.#options.isPending(task.task_id),
+    );
+    this.ahead.push(...fresh);
+    if (answer.tasks.length) this.#leaseUntil = Date.parse(answer.lease_until);
+    this.isDone = !fresh.length;
+    if (this.isDone) this.#fillLater(WAIT_MS);
+  }
+
+  #fillLater(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.fill(), ms);
+  }
+}
+
+/** Give a task its outline, if it has none yet. */
+export function trace(task) {
+  task.path ??= maskPath(task.rle, task.height);
+}
+
+function whenIdle(work) {
+  if ("requestIdleCallback" in window) window.requestIdleCallback(work, { timeout: 500 });
+  else setTimeout(work, 0);
+}
