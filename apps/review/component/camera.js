@@ -7,20 +7,27 @@ export function wholeFrame(task) {
   return [0, 0, task.width, task.height];
 }
 
-/** The frame around a mask: its box and a margin that shows what it lies in, never outside the picture. */
-export function nearFrame(task) {
+/**
+ * The frame around a mask: its box and a margin that shows what it lies in, widened to `aspect` (width over height)
+ * and moved into the picture, so that a mask at the edge leaves no empty canvas.
+ */
+export function nearFrame(task, aspect) {
   const [x, y, w, h] = task.box;
   const margin = Math.max(16, 0.35 * Math.max(w, h));
-  const left = Math.max(0, x - margin);
-  const top = Math.max(0, y - margin);
-  const right = Math.min(task.width, x + w + margin);
-  const bottom = Math.min(task.height, y + h + margin);
-  return [left, top, right - left, bottom - top];
+  const height = Math.max(h + 2 * margin, (w + 2 * margin) / aspect);
+  const width = aspect * height;
+  return [within(x + w / 2, width, task.width), within(y + h / 2, height, task.height), width, height];
+}
+
+/** Where a span of `length` around `middle` starts, so that it lies in 0..`whole`, or has it in its middle. */
+function within(middle, length, whole) {
+  if (length >= whole) return (whole - length) / 2;
+  return Math.min(Math.max(middle - length / 2, 0), whole - length);
 }
 
 /** The transform {scale, x, y} that shows `frame` as large as it fits in the middle of a canvas. */
-export function fitted([x, y, w, h], width, height, margin = 0) {
-  const scale = Math.min((width - 2 * margin) / w, (height - 2 * margin) / h, MOST_SCALE);
+export function fitted([x, y, w, h], width, height) {
+  const scale = Math.min(width / w, height / h, MOST_SCALE);
   return { scale, x: (width - scale * w) / 2 - scale * x, y: (height - scale * h) / 2 - scale * y };
 }
 

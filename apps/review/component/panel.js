@@ -3,6 +3,8 @@
 import { element, keyButton, words } from "./elements.js";
 import { DECISIONS, RATINGS, REASON_KEYS } from "./keys.js";
 
+const HINTS = ["choose with numbers, or decide first", "asked for after ratings under 7"];
+
 export class Panel {
   /** `act(name, ...arguments)` does what a key would do. */
   constructor(reasons, act) {
@@ -22,7 +24,7 @@ export class Panel {
     this.list.append(...reasons.map((reason, index) => reasonButton(reason, index, act)));
     this.asksWhy = element("input", { type: "checkbox", on: { change: () => act("asksWhy") } });
     this.note = element("textarea", {
-      rows: "2",
+      rows: "1",
       maxlength: "4000",
       "aria-label": "Note",
       placeholder: "Note (n)",
@@ -67,7 +69,7 @@ export class Panel {
     });
     this.box.classList.toggle("is-asking", Boolean(asking));
     this.why.textContent = asking ? `Why ${asking.decision}?` : "Reasons";
-    this.hint.textContent = asking ? "A number gives the verdict. Enter: no reason. Esc: back." : "";
+    this.hint.textContent = asking ? "number: this reason · Enter: none · Esc: back" : HINTS[Number(rates)];
     for (const button of this.box.querySelectorAll("button")) button.disabled = !isReady;
     this.modes.querySelectorAll("button").forEach((button) => (button.disabled = false));
   }

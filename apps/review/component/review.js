@@ -55,7 +55,7 @@ class Review {
     const act = (name, ...rest) => this.act(name, rest, performance.now());
     const choose = (sample) => this.chooseSample(sample);
     this.status = new Status({ ...this.data, mayAdjudicate: this.data.may_adjudicate, choose, act });
-    this.stage = new Stage((name) => this.act("show", [name]));
+    this.stage = new Stage((name) => act("show", name), act);
     this.panel = new Panel(this.data.reasons, act);
     this.help = new Help(() => this.box.focus({ preventScroll: true }));
     this.live = element("div", { class: "unseen", role: "status", "aria-live": "polite" });
@@ -68,6 +68,12 @@ class Review {
       this.live,
     );
     parent.append(this.box);
+    this.fitHeight();
+  }
+
+  /** The view ends where the window ends, whatever stands above it. */
+  fitHeight() {
+    this.box.style.setProperty("--top", `${Math.round(this.box.getBoundingClientRect().top + window.scrollY)}px`);
   }
 
   listen() {
@@ -76,6 +82,7 @@ class Review {
       [window, "keydown", (event) => this.keyDown(event), options],
       [window, "keyup", (event) => event.key === " " && this.peek(false), options],
       [window, "blur", () => this.peek(false)],
+      [window, "resize", () => this.fitHeight()],
       [document, "visibilitychange", () => this.visibility()],
     ];
     for (const [target, event, listener, when] of this.listeners) target.addEventListener(event, listener, when);

@@ -1,17 +1,28 @@
 // The large view in the middle, with zoom and pan, and the rail of the five views beside it.
 
 import { moved, zoomed } from "./camera.js";
-import { element } from "./elements.js";
+import { element, keyButton } from "./elements.js";
 import { Canvas, VIEWS } from "./views.js";
 
+/** What the tools over the picture do, with the keys that do the same. */
+const TOOLS = [
+  { label: "zoom", key: "e", act: "near", title: "Zoom to the mask, and back" },
+  { label: "outline", key: "o", act: "style", title: "Outline, fill, or both" },
+  { label: "contrast", key: "c", act: "contrast", title: "Contrast of the picture" },
+  { label: "colour", key: "k", act: "colour", title: "Colour of the mask" },
+  { label: "fit", key: "x", act: "fit", title: "Fit again" },
+];
+
 export class Stage {
-  /** `choose(name)` makes a view the large one. */
-  constructor(choose) {
+  /** `choose(name)` makes a view the large one; `act(name)` does what a key would do. */
+  constructor(choose, act) {
     this.large = new Canvas("The mask over its picture");
     this.title = element("span", { class: "view-title" });
     this.message = element("div", { class: "message", hidden: true });
     this.banner = element("div", { class: "banner", hidden: true });
-    this.box = element("div", { class: "stage" }, this.large.box, this.title, this.banner, this.message);
+    this.tools = element("div", { class: "tools", role: "group", "aria-label": "Look" }, ...tools(act));
+    const over = [this.title, this.tools, this.banner, this.message];
+    this.box = element("div", { class: "stage" }, this.large.box, ...over);
     this.thumbs = VIEWS.map((view) => thumb(view, choose));
     this.rail = element("div", { class: "rail", role: "group", "aria-label": "Views" }, ...this.thumbs.map((t) => t.button));
     this.scene = null;
@@ -58,6 +69,7 @@ export class Stage {
   say(...children) {
     this.message.replaceChildren(...children.filter(Boolean));
     this.message.hidden = !this.message.childNodes.length;
+    this.tools.hidden = !this.message.hidden;
   }
 
   note(text) {
@@ -118,6 +130,14 @@ export class Stage {
     const lines = event.deltaMode === 1 ? 30 : 1; // Firefox counts lines
     this.zoom(Math.exp(-0.0015 * lines * event.deltaY), (event.clientX - left) * ratio, (event.clientY - top) * ratio);
   }
+}
+
+function tools(act) {
+  const peek = element("span", { class: "peek", title: "Hold the space bar: hide the mask" }, "hide", element("kbd", {}, "space"));
+  const buttons = TOOLS.map(({ label, key, act: name, title }) =>
+    keyButton({ label, key, title, action: () => act(name), class: "tool" }),
+  );
+  return [...buttons, peek];
 }
 
 function thumb(view, choose) {

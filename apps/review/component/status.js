@@ -24,7 +24,7 @@ export class Status {
       this.enough,
       element("span", { class: "gap" }),
       mayAdjudicate
-        ? element("label", { class: "switch", title: "Decide first where raters disagree" }, this.adjudicates, "disagreements")
+        ? element("label", { class: "switch", title: "Decide first where raters disagree" }, this.adjudicates, "disagreements first")
         : null,
       this.saved,
       element("span", { class: "rater" }, rater),
@@ -37,7 +37,7 @@ export class Status {
     const { n_judged: judged, n_drawn: drawn, n_mine: mine, verdicts_per_hour: perHour, enough } = progress;
     this.bar.value = drawn ? judged / drawn : 0;
     this.count.textContent = `${judged} of ${drawn} masks judged`;
-    const speed = perHour ? ` · ${Math.round(perHour)} an hour` : "";
+    const speed = perHour && mine >= 10 ? ` · ${Math.round(perHour)} an hour` : "";
     this.mine.textContent = `${mine} by you${speed}`;
     this.enough.hidden = !enough;
     this.enough.textContent = enough ?? "";

@@ -39,8 +39,8 @@ export class Canvas {
 
   /** The transform that a view starts with. */
   fit(view, task) {
-    const margin = this.width > 300 ? 10 * this.ratio : 0;
-    return fitted(view.near ? nearFrame(task) : wholeFrame(task), this.width, this.height, margin);
+    const frame = view.near ? nearFrame(task, this.width / this.height) : wholeFrame(task);
+    return fitted(frame, this.width, this.height);
   }
 
   /** Paint a view of `scene` {task, picture}, through `transform`, in the `look` that the reviewer chose. */
@@ -100,7 +100,7 @@ function paintMask(context, path, scale, thickness, look) {
   }
   if (look.style === "fill") return;
   context.lineJoin = "round";
-  for (const [colour, width] of [[HALO, 2 * thickness], [look.colour, thickness]]) {
+  for (const [colour, width] of [[HALO, 1.8 * thickness], [look.colour, thickness]]) {
     context.strokeStyle = colour;
     context.lineWidth = width / scale;
     context.stroke(path);

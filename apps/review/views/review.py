@@ -15,7 +15,8 @@ export default async function (component) {
 #: The page is the component: what Streamlit leaves free around it is given to the picture.
 STYLE = """
 <style>
-  .stMainBlockContainer { padding: 4.2rem 1.25rem 0.5rem; max-width: none; }
+  .stMainBlockContainer { padding: 4rem 1.25rem 0; max-width: none; }
+  .stMainBlockContainer > .stVerticalBlock { gap: 0; }
 </style>
 """
 
