@@ -14,7 +14,7 @@ from curation.cli.options import Format, Out, OutputFormat, Workspace, open_lake
 from curation.cli.output import console, messages, print_table
 from curation.cli.progress import progress
 from curation.errors import InputError
-from curation.generation import replay, retune
+from curation.generation import replay, retune, retune_work
 from curation.generation.presets import GenerationSettings
 from curation.lake import Lake
 from curation.measures.work import gold_runs
@@ -61,6 +61,10 @@ def retune_run(
     gold: Annotated[
         int | None, typer.Option(help="Gold run to judge by; without it the only one there is.")
     ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(help="Sample whose verdicts to go by; without it the newest of the run that has any."),
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the curve: .png, .svg or .html.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write what is kept as a new run.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that write with --apply.")] = 1,
@@ -90,11 +94,12 @@ def retune_run(
     with open_lake(workspace, read_only=not apply) as lake:
         source = replay.source_run(lake, replay.newest_run(lake) if run is None else run)
         tried = list(_settings(replace(source.settings, **changes), sweeps))
-        retuning = retune.prepare(lake, source, [source.settings, *tried], _gold_run(lake, gold))
+        sample = sample or retune.newest_sample(lake, source.run_id)
+        retuning = retune.prepare(lake, source, [source.settings, *tried], _gold_run(lake, gold), sample)
         with progress(source.n_images, about=f"replay run {source.run_id}") as bar:
             outcomes = retuning.outcomes(lake, bar.advance)
         curve = retuning.curve(lake, outcomes)
-        _show(curve, output_format, out)
+        _show(curve, sample, output_format, out)
         if picture:
             _draw(curve, list(sweeps), picture)
         if apply:
@@ -140,10 +145,11 @@ def _gold_run(lake: Lake, gold: int | None) -> int | None:
     return found[0] if gold is None and found else gold
 
 
-def _show(curve: pa.Table, output_format: Format, out: Path | None) -> None:
+def _show(curve: pa.Table, sample: str | None, output_format: Format, out: Path | None) -> None:
     if output_format is Format.table and out is None:
         console.print("[bold]Retuned[/bold] — one row: a setting; the first row is the run's own")
         console.print(retune.DESIGN, style="dim")
+        console.print(f"Verdicts: {f'sample {sample}' if sample else 'none'}", style="dim", markup=False)
         # Settings that nobody touched are no news.
         untouched = [name for name in replay.RETUNABLE if len(set(curve[name].to_pylist())) == 1]
         curve = curve.drop_columns(untouched)
@@ -163,7 +169,7 @@ def _draw(curve: pa.Table, swept: list[str], picture: Path) -> None:
 
 def _apply(lake: Lake, source: replay.SourceRun, settings: GenerationSettings, workers: int) -> None:
     with progress(source.n_images, about=f"retune run {source.run_id}") as bar:
-        run_id, summary = retune.apply(
+        run_id, summary = retune_work.apply(
             lake, source, settings, lambda done: bar.advance(done.shard.stop - done.shard.first), workers
         )
     if not summary.n_shards:

@@ -1,35 +1,22 @@
-"""Other thresholds for a finished generation: what they would keep, how good that is, and writing it as a run."""
+"""Other thresholds for a finished generation: what they would keep, and how good that is by gold and by verdicts."""
 
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from curation import ids, runs, shards
-from curation.errors import LakeError
-from curation.generation.generator import Candidates
+from curation.errors import InputError, LakeError
 from curation.generation.presets import GenerationSettings
-from curation.generation.replay import (
-    RETUNABLE,
-    Replayed,
-    SourceRun,
-    StoredLedger,
-    ledgers,
-)
+from curation.generation.replay import RETUNABLE, Replayed, SourceRun, StoredLedger, ledgers
 from curation.generation.selection import raw_masks
-from curation.generation.work import candidate_columns, mask_columns
+from curation.ids import unpack_mask_id
 from curation.lake import Lake
 from curation.masks import Runs, iou
 from curation.measures import stored
 from curation.measures.partners import NO_PARTNER, one_to_one
 from curation.measures.work import gold_runs
-from curation.schemas import TABLES
-from curation.shards import Done, Result, Shard, Summary
 
-WORK = "retune"
 #: Images read at once: 300,000 candidates of a grid of 32 x 32 points.
 IMAGES_AT_ONCE = 100
 #: A mask below this is small; COCO's is 32 x 32 px.
@@ -39,7 +26,8 @@ THRESHOLDS = (0.5, 0.75, 0.9)
 
 DESIGN = (
     "Every mask that a setting keeps; gold figures on the images with gold, best IoU with any gold mask for shares over a "
-    "threshold, one-to-one partners for recall. 95 % intervals, image as cluster."
+    "threshold, one-to-one partners for recall; verdicts weighted by the chance that the sample drew the mask, for masks of its frame "
+    "(new_share: masks that the run itself did not keep, of which no verdict tells). 95 % intervals, image as cluster."
 )
 
 OUTCOMES = pa.schema(
@@ -55,24 +43,32 @@ OUTCOMES = pa.schema(
         ("n_gold", pa.int64()),
         *((f"n_over_{round(100 * t)}", pa.int64()) for t in THRESHOLDS),
         *((f"n_found_{round(100 * t)}", pa.int64()) for t in THRESHOLDS),
+        # Null without verdicts to go by; 0 where none of the image's judged masks is kept.
+        ("n_verdicts", pa.int64()),
+        ("sum_weight", pa.float64()),
+        ("sum_accepted_weight", pa.float64()),
+        ("n_new", pa.int64()),  # masks that the run itself did not keep
     ]
 )
 
-IMAGES_SQL = """
-    SELECT * REPLACE ($run_id::INTEGER AS run_id)
-    FROM images
-    WHERE run_id = $source AND image_number >= $first AND image_number < $stop
-    ORDER BY image_number
+# The newest sample of the run that was drawn by chance and has verdicts.
+SAMPLE_SQL = """
+    SELECT samples.sample
+    FROM samples
+    INNER JOIN settled_verdicts USING (sample, mask_id)
+    WHERE samples.run_id = $run_id AND samples.inclusion_probability IS NOT NULL
+    GROUP BY samples.sample
+    ORDER BY max(samples.drawn_at) DESC, samples.sample
+    LIMIT 1
 """
-EMBEDDINGS_SQL = """
-    SELECT $run_id::INTEGER AS run_id, mask_id + $moved::BIGINT AS mask_id, n_dims, embedding
-    FROM mask_embeddings
-    SEMI JOIN kept USING (mask_id)
-    WHERE run_id = $source AND mask_id >= $first_id AND mask_id <= $last_id
-    ORDER BY mask_id
-"""
-SPEC_SQL = """
-    SELECT source, model, weights_sha256, preset, image_set_sha256, device FROM runs WHERE run_id = $run_id
+VERDICTS_SQL = """
+    SELECT samples.image_id, samples.mask_id, 1 / samples.inclusion_probability AS weight, settled.is_accepted
+    FROM samples
+    INNER JOIN settled_verdicts AS settled USING (sample, mask_id)
+    WHERE
+        samples.sample = $sample AND samples.run_id = $run_id
+        AND samples.inclusion_probability IS NOT NULL AND settled.is_accepted IS NOT NULL
+    ORDER BY samples.mask_id
 """
 
 # One row a setting; the image is the cluster (queries/macros/intervals.sql).
@@ -92,7 +88,10 @@ CURVE_SQL = """
             share_interval(ratio_sums(n_over_75, n_judged)) AS over_75,
             share_interval(ratio_sums(n_over_90, n_judged)) AS over_90,
             share_interval(ratio_sums(n_found_50, n_gold)) AS recall_50,
-            share_interval(ratio_sums(n_found_75, n_gold)) AS recall_75
+            share_interval(ratio_sums(n_found_75, n_gold)) AS recall_75,
+            sum(n_verdicts)::BIGINT AS n_verdicts,
+            sum(n_new) / nullif(sum(n_masks), 0) AS new_share,
+            share_interval(ratio_sums(sum_accepted_weight, sum_weight)) AS accepted
         FROM outcomes
         GROUP BY setting
     )
@@ -127,7 +126,12 @@ CURVE_SQL = """
         recall_75.high AS recall_75_high,
         n_gold_images,
         n_judged,
-        unknown_share
+        unknown_share,
+        accepted.share AS accept_share,
+        accepted.low AS accept_share_low,
+        accepted.high AS accept_share_high,
+        n_verdicts,
+        new_share
     FROM figures
     INNER JOIN settings USING (setting)
     ORDER BY setting
@@ -141,6 +145,8 @@ class Retuning:
     run: SourceRun
     settings: tuple[GenerationSettings, ...]
     gold_run_id: int | None
+    #: What raters said of masks of the run, by image.
+    verdicts: Mapping[int, "Judged"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for one in self.settings:
@@ -174,6 +180,9 @@ class Retuning:
 
     def _of_image(self, stored_ledger: StoredLedger, gold: Runs | None) -> list[dict]:
         image, ledger = stored_ledger.image, stored_ledger.ledger
+        own, judged = None, self.verdicts.get(image.image_id, NOBODY)
+        if self.verdicts:
+            own = stored_ledger.replay(self.run.settings).kept
         ious = known = None
         if gold is not None:
             known = np.array(sorted(ledger.runs), np.int64)
@@ -189,6 +198,10 @@ class Retuning:
             }
             if gold is not None:
                 row |= _agreement(replayed, gold, known, ious)
+            if own is not None:
+                # Cleaned otherwise, a mask is not the one that raters saw.
+                is_as_seen = settings.min_region_px == self.run.settings.min_region_px
+                row |= _acceptance(replayed.kept, own, judged if is_as_seen else NOBODY)
             rows.append(row)
         return rows
 
@@ -200,6 +213,29 @@ class Retuning:
             image.image_id: masks.without_crowds().runs  # what matching does; it also tells of invalid gold
             for image, masks, _ in stored.masks(lake, stored.GOLD_MASKS_SQL, images)
         }
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Verdicts on one image: candidate indices (J,), weights (J,) (1 / chance of being drawn), accepted or not (J,)."""
+
+    candidates: np.ndarray
+    weights: np.ndarray
+    is_accepted: np.ndarray
+
+
+NOBODY = Judged(np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+
+
+def _acceptance(kept: np.ndarray, own: np.ndarray, judged: Judged) -> dict[str, float]:
+    """Sums over one image: Hájek's ratio (Särndal, Swensson, Wretman 1992, 5.7) over the judged masks that are kept."""
+    is_kept = np.isin(judged.candidates, kept)
+    return {
+        "n_verdicts": int(is_kept.sum()),
+        "sum_weight": float(judged.weights[is_kept].sum()),
+        "sum_accepted_weight": float(judged.weights[is_kept & judged.is_accepted].sum()),
+        "n_new": int((~np.isin(kept, own, assume_unique=True)).sum()),
+    }
 
 
 def _agreement(replayed: Replayed, gold: Runs, known: np.ndarray, ious: np.ndarray) -> dict[str, float]:
@@ -226,125 +262,47 @@ def _agreement(replayed: Replayed, gold: Runs, known: np.ndarray, ious: np.ndarr
     return sums
 
 
-@dataclass(frozen=True)
-class RetuneWork:
-    """The rows of a run with other settings, shard by shard, from the ledger of its source.
-
-    An image's mask embeddings are copied where the mask is the source's own; a mask that was none there, or that is
-    cleaned otherwise, gets none.
-    """
-
-    root: Path
-    source: SourceRun
-    settings: GenerationSettings
-
-    def __call__(self, shard: Shard) -> Result:
-        lake = stored.reader(self.root)
-        tables: dict[str, list[pa.Table]] = {
-            name: [TABLES[name].table([])] for name in ("candidates", "masks")
-        }
-        source_ids = [np.empty(0, np.int64)]
-        for one in ledgers(lake, self.source, shard.first, shard.stop, whole=True, with_runs=True):
-            candidates = _candidates(one, one.replay(self.settings))
-            first_id = ids.mask_id(shard.run_id, one.image.image_number, 0)
-            tables["candidates"].append(
-                TABLES["candidates"].table(candidate_columns(shard.run_id, first_id, one.image, candidates))
-            )
-            n = len(candidates.kept)
-            columns = mask_columns(shard.run_id, first_id, one.image, candidates)
-            columns |= {"stage": [self.source.stage] * n, "cycle": [self.source.cycle] * n}
-            tables["masks"].append(TABLES["masks"].table(columns))
-            source_ids.append(one.first_id + candidates.kept)
-        whole = {name: pa.concat_tables(parts) for name, parts in tables.items()}
-        whole["images"] = self._images(lake, shard)
-        whole["mask_embeddings"] = self._embeddings(lake, shard, np.concatenate(source_ids))
-        return Result(whole, whole["images"].num_rows, whole["masks"].num_rows)
-
-    def _images(self, lake: Lake, shard: Shard) -> pa.Table:
-        bounds = {"source": self.source.run_id, "first": shard.first, "stop": shard.stop}
-        return _as_contract("images", lake.query(IMAGES_SQL, {**bounds, "run_id": shard.run_id}))
-
-    def _embeddings(self, lake: Lake, shard: Shard, source_ids: np.ndarray) -> pa.Table:
-        if self.settings.min_region_px != self.source.settings.min_region_px or not len(source_ids):
-            return TABLES["mask_embeddings"].table([])
-        moved = ids.mask_id(shard.run_id, 0, 0) - ids.mask_id(self.source.run_id, 0, 0)
-        bounds = {"first_id": int(source_ids.min()), "last_id": int(source_ids.max())}
-        lake.con.register("kept", pa.table({"mask_id": source_ids}))
-        rows = lake.query(
-            EMBEDDINGS_SQL, {**bounds, "source": self.source.run_id, "run_id": shard.run_id, "moved": moved}
-        )
-        lake.con.unregister("kept")
-        return _as_contract("mask_embeddings", rows)
-
-
-def _candidates(one: StoredLedger, replayed: Replayed) -> Candidates:
-    """As generation hands them on, without embeddings. Raises MissingRunsError where runs of a mask are not known."""
-    kept, image = replayed.kept, one.image
-    one.require_runs(kept)
-    masks = replayed.masks
-    if masks is None:
-        masks = raw_masks(one.ledger, kept, image.height_px, image.width_px)
-    known = np.array(sorted(one.ledger.runs), np.int64)
-    near_misses = known[~np.isin(known, kept[~replayed.is_cleaned])]
-    return Candidates(
-        one.ledger, kept, masks, replayed.is_cleaned, np.empty((len(kept), 0), np.float16), near_misses
-    )
-
-
-def _as_contract(name: str, rows: pa.Table) -> pa.Table:
-    return TABLES[name].table({column: rows[column] for column in rows.column_names})
+def newest_sample(lake: Lake, run_id: int) -> str | None:
+    """The newest sample of a run that was drawn by chance and has verdicts; None where there is none."""
+    found = lake.con.execute(SAMPLE_SQL, {"run_id": run_id}).fetchone()
+    return found[0] if found else None
 
 
 def prepare(
-    lake: Lake, source: SourceRun, settings: Iterable[GenerationSettings], gold_run_id: int | None
+    lake: Lake,
+    source: SourceRun,
+    settings: Iterable[GenerationSettings],
+    gold_run_id: int | None,
+    sample: str | None = None,
 ) -> Retuning:
-    """Settings to try on a run. Raises InputError where its ledger cannot answer, LakeError for an unknown gold run."""
+    """Settings to try on a run, judged by gold and by the verdicts of a sample where these are named.
+
+    Raises InputError where the run's ledger cannot answer or the sample has no verdicts to weight, LakeError for an
+    unknown gold run.
+    """
     if gold_run_id is not None and gold_run_id not in gold_runs(lake):
         raise LakeError(
             f"gold run {gold_run_id}: no finished import of gold has this number; finished are: "
             f"{', '.join(map(str, gold_runs(lake))) or 'none'}"
         )
-    return Retuning(source, tuple(settings), gold_run_id)
+    return Retuning(source, tuple(settings), gold_run_id, _verdicts(lake, source.run_id, sample))
 
 
-def apply(
-    lake: Lake,
-    source: SourceRun,
-    settings: GenerationSettings,
-    on_done: Callable[[Done], None],
-    workers: int = 1,
-) -> tuple[int, Summary]:
-    """Write what `settings` keep as a run of its own, and return its number. Again, it resumes.
-
-    Raises MissingRunsError, before anything
-    is written, where a mask to keep has no RLE in the ledger.
-    """
-    _require_every_run(lake, source, settings)
-    run = runs.start(lake, _spec(lake, source, settings))
-    planned = shards.plan(run.run_id, WORK, source.n_images, IMAGES_AT_ONCE)
-    work = RetuneWork(lake.root, source, settings)
-    summary = shards.run(lake, work, planned, workers=workers, on_done=on_done)
-    runs.finish(lake, run.run_id)
-    return run.run_id, summary
-
-
-def _require_every_run(lake: Lake, source: SourceRun, settings: GenerationSettings) -> None:
-    for first in range(0, source.n_images, IMAGES_AT_ONCE):
-        stop = min(first + IMAGES_AT_ONCE, source.n_images)
-        for one in ledgers(lake, source, first, stop, with_runs=True):
-            one.require_runs(one.replay(settings).kept)
-
-
-def _spec(lake: Lake, source: SourceRun, settings: GenerationSettings) -> runs.RunSpec:
-    told = lake.query(SPEC_SQL, {"run_id": source.run_id}).to_pylist()[0]
-    kept = None if math.isinf(source.keep_rle_above) else source.keep_rle_above
-    ours = {"keep_rle_above": kept, "measured_above": source.measured_above}
-    return runs.RunSpec(
-        kind="retune",
-        settings=asdict(settings) | ours,
-        n_images=source.n_images,
-        stage=source.stage,
-        cycle=source.cycle,
-        parent_run_id=source.run_id,
-        **told,
-    )
+def _verdicts(lake: Lake, run_id: int, sample: str | None) -> dict[int, Judged]:
+    """What raters said of masks of a run, by image; masks on which they disagree are left out."""
+    if sample is None:
+        return {}
+    rows = lake.query(VERDICTS_SQL, {"sample": sample, "run_id": run_id})
+    if not rows.num_rows:
+        raise InputError(
+            f"sample {sample!r}: no mask of run {run_id} in it was drawn by chance and judged, so its verdicts say nothing "
+            "about other thresholds; draw one with `curation sample draw` and review it"
+        )
+    image_ids, mask_ids = rows["image_id"].to_numpy(), rows["mask_id"].to_numpy()
+    candidates = np.array([unpack_mask_id(mask_id)[2] for mask_id in mask_ids.tolist()], np.int64)
+    weights, is_accepted = rows["weight"].to_numpy(), rows["is_accepted"].to_numpy(zero_copy_only=False)
+    return {
+        image_id: Judged(candidates[mine], weights[mine], is_accepted[mine])
+        for image_id in np.unique(image_ids).tolist()
+        for mine in [np.flatnonzero(image_ids == image_id)]
+    }

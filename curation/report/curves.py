@@ -16,6 +16,7 @@ FIGURES = {
     "share_over_75": "share of masks over 0.75 IoU",
     "share_over_90": "share of masks over 0.90 IoU",
     "recall_50": "recall of gold at 0.50 IoU",
+    "accept_share": "share that raters accept",
 }
 WIDTH_PX, HEIGHT_PX, SPACING_PX = 300, 180, 24
 

@@ -1,5 +1,7 @@
 """Replaying the ledger keeps what a real rerun keeps, and says so where it cannot know."""
 
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import PIL.Image
@@ -245,6 +247,65 @@ def write_gold(lake: Lake, run_id: int) -> int:
     )
     runs.finish(lake, gold)
     return gold
+
+
+def test_verdicts_are_weighted_and_speak_of_masks_that_the_run_kept(workspace, loose_run):
+    with Lake.open(workspace) as lake:
+        judge_all(lake, loose_run, "by chance", {"design": "pps", "inclusion_probability": 0.5})
+        judge_all(lake, loose_run, "on purpose", {"design": "purposive", "inclusion_probability": None})
+        source = replay.source_run(lake, loose_run)
+        settings = [replace(source.settings, predicted_iou_threshold=x) for x in (0.5, 0.45, 0.6)]
+        cleaned = replace(source.settings, min_region_px=10)
+        assert retune.newest_sample(lake, loose_run) == "by chance"
+        retuning = retune.prepare(lake, source, [*settings, cleaned], None, "by chance")
+        own, looser, stricter, cleaned = retuning.curve(
+            lake, retuning.outcomes(lake, lambda n: None)
+        ).to_pylist()
+        # Bad masks were drawn with half the chance of good ones, so each of them stands for two.
+        (truth,) = lake.query(
+            """
+            SELECT
+                sum(weight) FILTER (WHERE is_good) / sum(weight) AS own,
+                sum(weight) FILTER (WHERE is_good AND predicted_iou > 0.6)
+                / sum(weight) FILTER (WHERE predicted_iou > 0.6) AS stricter
+            FROM (SELECT *, mask_id % 2 = 0 AS is_good, if(mask_id % 2 = 0, 1, 2) AS weight FROM masks)
+            WHERE run_id = $1
+            """,
+            [loose_run],
+        ).to_pylist()
+        with pytest.raises(InputError, match="drawn by chance"):
+            retune.prepare(lake, source, settings, None, "on purpose")
+    assert own["accept_share"] == pytest.approx(truth["own"])
+    assert own["accept_share_low"] < own["accept_share"] < own["accept_share_high"]
+    assert own["n_verdicts"] == own["n_masks"]
+    assert own["new_share"] == 0
+    assert looser["new_share"] > 0
+    assert looser["n_verdicts"] < looser["n_masks"]
+    assert stricter["accept_share"] == pytest.approx(truth["stricter"], abs=0.1)  # NMS may free others
+    assert (cleaned["accept_share"], cleaned["n_verdicts"]) == (None, 0)  # other pixels than raters saw
+
+
+def judge_all(lake: Lake, run_id: int, sample: str, drawn: dict) -> None:
+    """A sample of all masks of a run, good where the id is even and twice as likely drawn, judged by ann."""
+    now = datetime.now(timezone.utc)
+    masks = lake.query("SELECT mask_id, run_id, image_id FROM masks WHERE run_id = $1", [run_id]).to_pylist()
+    of_frame = {"stratum": "all", "stratum_n_masks": len(masks), "stratum_n_images": 3, "image_n_masks": 1}
+    samples, verdicts = [], []
+    for position, mask in enumerate(masks):
+        is_good = mask["mask_id"] % 2 == 0
+        chance = drawn["inclusion_probability"]
+        samples.append(
+            {**mask, **of_frame, **drawn, "sample": sample, "position": position, "n_draws": 1, "seed": 0}
+            | {"snapshot_id": 1, "drawn_at": now}
+            | {"inclusion_probability": chance and chance * (2 if is_good else 1)}
+        )
+        verdicts.append(
+            {**mask, "verdict_id": f"{sample} {position}", "sample": sample, "rater": "ann", "took_s": 1}
+            | {"purpose": "review", "decision": "accept" if is_good else "reject", "reasons": []}
+            | {"given_at": now, "committed_at": now}
+        )
+    tables = {"samples": samples, "verdicts": verdicts}
+    lake.append({name: TABLES[name].table(rows) for name, rows in tables.items()}, "a judged sample")
 
 
 def test_a_threshold_below_the_ledger_says_what_to_do(workspace, loose_run):
