@@ -211,8 +211,9 @@ def estimate(
         if score is not None:
             share, residual, gain = _with_score(of, x, score, share, residual, plain)
         bounds_of = np.clip(share, 0, 1)
-        variance, freedom = _freedom(of, residual, None if is_total else bounds_of, score is not None)
-        error = np.sqrt(variance)
+        least = ROUNDING * ((weighed / size) ** 2).sum(axis=0)
+        variance, freedom = _freedom(of, residual, least, None if is_total else bounds_of, score is not None)
+        error = np.where(weighed.any(axis=0), np.sqrt(variance), np.nan)
         effective_n = _effective_n(of, bounds_of, variance, weighed, x)
     n_masks = (x > 0).sum(axis=0)
     n_units = _count(of.unit, x, len(of.draws), of.draws)
@@ -345,9 +346,9 @@ def _variance(of: Answers, residual: np.ndarray, other: np.ndarray | None = None
 
 
 def _freedom(
-    of: Answers, residual: np.ndarray, share: np.ndarray | None, has_slope: bool
+    of: Answers, residual: np.ndarray, least: np.ndarray, share: np.ndarray | None, has_slope: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Variance (F,), and whole degrees of freedom of the design effect (of the variance where `share` is None).
+    """Variance (F,), 0 where it is under `least`, what rounding could leave, and whole degrees of freedom of the design effect (of the variance where `share` is None).
 
     Each unit's part in log V, less its part in log R (1 − R), squared and summed, is the variance of the log of the
     design effect; a chi-square with d degrees of freedom has 2 / d. At most the units less the strata.
@@ -357,8 +358,7 @@ def _freedom(
     outer = counts[:, None] * deviation**2
     between, within = outer.sum(axis=0), inner.sum(axis=0)
     variance = between + within
-    scale = (of.weight[:, None] ** 2 * residual**2).sum(axis=0)
-    variance = np.where(variance > ROUNDING * scale, variance, 0)
+    variance = np.where(variance > least, variance, 0)
     part = (outer + inner) / variance / of.draws[:, None]
     n_draws = np.bincount(of.stratum, of.draws)
     means = (
@@ -366,14 +366,15 @@ def _freedom(
     )
     moved = part - means[of.stratum]
     if share is not None:
-        moved = moved - np.nan_to_num((1 - 2 * share) / (share * (1 - share))) * deviation
+        moved = moved - (1 - 2 * share) / (share * (1 - share)) * deviation
     freedom = 2 / (of.draws[:, None] * moved**2).sum(axis=0)
     # Two means of squares with as many degrees of freedom as units, and as masks inside them.
     n_units = max(of.draws.sum() - len(n_draws) - has_slope, 1)
     n_inside = max(len(of.unit) - len(of.draws), 1)
     most = variance**2 / (between**2 / n_units + within**2 / n_inside)
     most = np.where(variance > 0, most, n_units)
-    return variance, np.floor(np.clip(np.where(np.isnan(freedom), most, freedom), 1, np.maximum(most, 1)))
+    freedom = np.where((variance > 0) & (freedom >= 0), freedom, most)
+    return variance, np.floor(np.clip(freedom, 1, np.maximum(most, 1)))
 
 
 def _effective_n(
