@@ -73,6 +73,12 @@ def report(name: str, at: str | None = None, **given: Any) -> Answer:
     return ask(_run, name, tuple(sorted(given.items())), at=at)
 
 
+@st.cache_resource(show_spinner=False)
+def known() -> dict[str, queries.Query]:
+    """Every report; their files do not change while the app runs."""
+    return queries.load()
+
+
 def rows(name: str, **given: Any) -> list[dict]:
     """Rows of a report on the newest version."""
     return report(name, **given).rows.to_pylist()
@@ -99,6 +105,6 @@ def _kept(name: str, given: tuple, at: str | None, version: int, _question: Call
 
 
 def _run(lake_: Lake, name: str, given: tuple) -> Answer:
-    query = queries.get(name)
+    query = known()[name]
     started = time.monotonic()
     return Answer(query, query.run(lake_, **dict(given)), time.monotonic() - started)

@@ -1,6 +1,7 @@
 """Tables as people read them: what a column means on its head, ids whole, and the rows to take home."""
 
 import io
+import re
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -14,20 +15,46 @@ from curation.queries import Query
 #: Rows that a browser lays out at once without a scroll bar of its own.
 MOST_SHOWN = 16
 ROW_PX = 35
+#: What Markdown, or Streamlit in it, takes for more than a letter.
+MARKDOWN = re.compile(r"[\\`*_{}\[\]<>()#+!|~$:]")
 #: Beyond it a browser's numbers round; ids go as text.
 BROWSER_INTEGER = 2**53
 
 
-def show(rows: pa.Table, about: Mapping[str, str], key: str | None = None, alt: str | None = None) -> None:
-    """The rows, with `about` (column -> meaning) as help on the heads. An empty table shows its heads."""
-    config = {field.name: _column(field, about.get(field.name)) for field in rows.schema}
+def show(
+    rows: pa.Table,
+    about: Mapping[str, str],
+    key: str | None = None,
+    alt: str | None = None,
+    config: Mapping[str, object] | None = None,
+) -> None:
+    """The rows, with `about` (column -> meaning) as help on the heads. An empty table shows its heads.
+
+    `config` (column -> st.column_config) says how a column looks where that is not plain.
+    """
+    config = {
+        **{field.name: _column(field, about.get(field.name)) for field in rows.schema},
+        **(config or {}),
+    }
     height = ROW_PX * (min(rows.num_rows, MOST_SHOWN) + 1) + 3
-    st.dataframe(readable(rows), hide_index=True, column_config=config, height=height, key=key, alt=alt)
+    st.dataframe(
+        readable(rows), hide_index=True, column_config=config, height=height, key=key, alt=alt, placeholder=""
+    )
 
 
 def about(query: Query) -> dict[str, str]:
     """Column -> what the report says of it."""
     return {column.name: column.about for column in query.columns}
+
+
+def literal(text: str) -> str:
+    """Words as they stand, for what reads Markdown."""
+    return MARKDOWN.sub(r"\\\g<0>", text)
+
+
+def whole(about_: str) -> object:
+    """A column of numbers that are shown without decimals."""
+    return st.column_config.NumberColumn(help=about_, format="%.0f")
 
 
 def downloads(rows: pa.Table, name: str) -> None:

@@ -164,6 +164,22 @@ def course(rows: Rows, width: int, axis_format: str = ".0%", height: int = 170) 
     return _framed(alt.layer(whiskers, line, points), (width, height), 48, 12, bottom=28)
 
 
+def narrowing(rows: Rows, width: int, x_title: str, axis_format: str = ".0%", height: int = 210) -> Any:
+    """A figure over what is behind it: line `value` over `x`, and the band of its interval from `low` to `high`."""
+    alt = altair()
+    x = alt.X("x:Q", scale=alt.Scale(nice=False), axis=alt.Axis(title=x_title, tickCount=5, grid=False))
+    axis = alt.Axis(title=None, format=axis_format, tickCount=4)
+    y_scale = alt.Scale(zero=False, nice=False)
+    base = alt.Chart(alt.Data(values=list(rows))).encode(x)
+    band = base.mark_area(color=colour("pale"), interpolate="monotone").encode(
+        alt.Y("low:Q", scale=y_scale, axis=axis), alt.Y2("high:Q")
+    )
+    line = base.mark_line(color=colour("data"), strokeWidth=2, interpolate="monotone").encode(
+        alt.Y("value:Q", scale=y_scale, axis=axis)
+    )
+    return _framed(alt.layer(band, line), (width, height), 48, 16)
+
+
 def titled(chart: Any, title: str) -> Any:
     """A chart of this module with its title above, for a file of its own; on the page the words around it are HTML."""
     alt = altair()

@@ -7,7 +7,7 @@ import pyarrow as pa
 import streamlit as st
 
 from apps.review import access, data, reports, tables
-from curation import prompt, queries
+from curation import prompt
 from curation.errors import CurationError
 from curation.lake import VIEWS
 from curation.queries import NO_DEFAULT, Parameter, Query
@@ -68,7 +68,7 @@ def _snapshot() -> str | None:
 
 
 def _reports(at: str | None) -> None:
-    known = queries.load()
+    known = reports.known()
     name = st.selectbox(
         "Report",
         known,

@@ -24,11 +24,12 @@ def evolution(facts: Facts) -> list[Block]:
     rows = facts.rows("stage_evolution")
     if len(rows) < 2:
         return []
-    courses = [_course(rows, name) for name in COURSES if any(row[name] for row in rows)]
+    courses = [course(rows, name) for name in COURSES if any(row[name] for row in rows)]
     return [*courses, *_drift(facts)]
 
 
-def _course(rows: list[dict], name: str) -> Figure:
+def course(rows: list[dict], name: str) -> Figure:
+    """One figure of COURSES over the rows of `stage_evolution`, in their order."""
     title, is_share = COURSES[name]
     said = share if is_share else number
     dots = [

@@ -82,7 +82,7 @@ def _picture(facts: Facts, row: dict) -> Picture:
     ]
     where = f'curation browse sync --where "mask_id = {row["mask_id"]}"'
     title = row["file_name"] or f"image {row['image_id']}"
-    jpeg, problem = _drawing(_stored(facts.lake, row))
+    jpeg, problem = drawing(stored(facts.lake, row))
     return Picture(
         title=title,
         facts=told,
@@ -93,20 +93,23 @@ def _picture(facts: Facts, row: dict) -> Picture:
     )
 
 
-def _drawing(stored: dict) -> tuple[bytes | None, str]:
-    """The picture as JPEG, or why there is none."""
-    if stored["uri"] is None:
+def drawing(found: dict) -> tuple[bytes | None, str]:
+    """The picture of a mask as `stored` gives it, as JPEG, or why there is none."""
+    if found["uri"] is None:
         return None, "the lake does not know its image"
     try:
-        mask, gold = (_runs(stored, name) for name in ("rle_counts", "gold_rle_counts"))
+        mask, gold = (_runs(found, name) for name in ("rle_counts", "gold_rle_counts"))
     except RleError as error:
         return None, str(error)
-    pixels, problem = read_pixels(stored["uri"], stored["height_px"], stored["width_px"])
+    pixels, problem = read_pixels(found["uri"], found["height_px"], found["width_px"])
     return (None, problem) if problem else (_jpeg(draw_piece(pixels, mask, gold)), "")
 
 
-def _stored(lake: Lake, row: dict) -> dict:
-    """The mask, its image and its best gold mask as they are stored; null for what is not there."""
+def stored(lake: Lake, row: dict) -> dict:
+    """The mask, its image and its best gold mask as they are stored; null for what is not there.
+
+    `row` has run_id, mask_id and gold_run_id (None for no gold). Corrected masks lie on the images of the parent run.
+    """
     return lake.query(
         """
         SELECT
@@ -116,7 +119,11 @@ def _stored(lake: Lake, row: dict) -> dict:
             masks.rle_counts,
             gold_masks.rle_counts AS gold_rle_counts
         FROM masks
-        LEFT JOIN images ON masks.run_id = images.run_id AND masks.image_id = images.image_id
+        LEFT JOIN runs ON masks.run_id = runs.run_id
+        LEFT JOIN images
+            ON
+                masks.image_id = images.image_id
+                AND images.run_id = CASE runs.kind WHEN 'correct' THEN runs.parent_run_id ELSE runs.run_id END
         LEFT JOIN gold_matches AS matches
             ON
                 masks.run_id = matches.run_id
@@ -130,10 +137,10 @@ def _stored(lake: Lake, row: dict) -> dict:
     ).to_pylist()[0]
 
 
-def _runs(stored: dict, name: str) -> masks.Runs:
+def _runs(found: dict, name: str) -> masks.Runs:
     """The mask of a column; none where the column is null. Raises RleError."""
-    texts = [] if stored[name] is None else [stored[name]]
-    return masks.parse_strings(texts, stored["height_px"], stored["width_px"])
+    texts = [] if found[name] is None else [found[name]]
+    return masks.parse_strings(texts, found["height_px"], found["width_px"])
 
 
 def draw_piece(pixels: np.ndarray, mask: masks.Runs, gold: masks.Runs) -> np.ndarray:

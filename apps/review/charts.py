@@ -1,0 +1,33 @@
+"""Charts of the report on a page of the app, in its light or its dark colours."""
+
+import json
+import re
+from typing import Any
+
+import streamlit as st
+
+from apps.review import tables
+from curation.report.charts import COLOURS, STEPS
+from curation.report.page.blocks import Figure
+
+#: Width of a chart, in px: two stand beside each other on a screen of 1280 px, three on one of 1920.
+WIDTH = 560
+
+_DARK = dict([*COLOURS.values(), *STEPS])
+_COLOUR = re.compile("|".join(map(re.escape, _DARK)))
+
+
+def draw(chart: Any, alt: str) -> None:
+    """The chart as wide as it was made; `alt` says in words what it shows."""
+    spec = json.dumps(chart.to_dict())
+    if st.context.theme.type == "dark":
+        spec = _COLOUR.sub(lambda found: _DARK[found[0]], spec)
+    st.vega_lite_chart(spec=json.loads(spec), theme=None, width="content", alt=alt)
+
+
+def show(figure: Figure) -> None:
+    """A chart of the report with its title above and what is behind it below, as one piece of a row that wraps."""
+    with st.container(width=WIDTH, gap=None):
+        st.text(figure.title)
+        draw(figure.draw(WIDTH), figure.alt)
+        st.caption(tables.literal(figure.note))
