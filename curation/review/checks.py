@@ -62,14 +62,17 @@ def mix(
     }
     mixed: list[tuple[Drawn, str]] = []
     for mask, purpose in batch:
-        mixed.append((mask, purpose))
+        group = [(mask, purpose)]
         for kind, waiting in hidden.items():
             is_marked = plan.is_marked(kind, state.rater, mask.mask_id)
-            due[kind] += is_marked
+            due[kind] += is_marked and mask.mask_id not in opinions
             catches_up = fraction("catch up", kind, state.rater, mask.mask_id) < CATCH_UP_SHARE
             if due[kind] > 0 and (is_marked or catches_up) and (check := next(waiting, None)):
-                mixed.append((check, kind))
+                group.append((check, kind))
                 due[kind] -= 1
+        if mixed and len(mixed) + len(group) > n:
+            break  # a mask and its checks stay together, however many tasks are asked for at once
+        mixed += group
         if len(mixed) >= n:
             break
     return mixed[:n]
