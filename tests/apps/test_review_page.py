@@ -1,0 +1,75 @@
+"""The page around the component, without a browser."""
+
+from pathlib import Path
+
+import pytest
+import served
+
+from apps.review import data
+from curation.lake import Lake
+
+testing = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed")
+SCRIPT = Path(__file__).parents[2] / "apps" / "review" / "app.py"
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """The app's page on an empty workspace."""
+    root = tmp_path / "workspace"
+    Lake.create(root).close()
+    monkeypatch.setenv("CURATION_WORKSPACE", str(root))
+    data.secret.cache_clear()
+    while not data._idle.empty():  # connections of other tests' workspaces
+        data._idle.get().close()
+    yield testing.AppTest.from_file(str(SCRIPT), default_timeout=60)
+    data.secret.cache_clear()
+    while not data._idle.empty():
+        data._idle.get().close()
+
+
+def test_it_asks_for_a_name_once(page):
+    page.session_state.rater = ""  # AppTest has no cookies to look for a name in
+    page.run()
+    assert page.title[0].value == "Who is judging?"
+    page.text_input[0].set_value("  ").run()
+    page.button[0].click().run()
+    assert "printable" in page.error[0].value
+    page.text_input[0].set_value("Ann").run()
+    page.button[0].click().run()
+    assert not page.exception
+    assert page.session_state.rater == "Ann"
+    assert not page.text_input
+    assert page.sidebar.text[0].value == "Ann"
+
+
+def test_without_a_sample_it_says_how_to_draw_one(page):
+    page.session_state.rater = "Ann"
+    page.run()
+    assert not page.exception
+    assert page.title[0].value == "Nothing to judge yet"
+    assert "curation sample draw" in page.code[0].value
+
+
+def test_a_name_is_shown_as_text(page):
+    page.session_state.rater = "<b>Ann</b>"
+    page.run()
+    assert not page.exception
+    assert page.sidebar.text[0].value == "<b>Ann</b>"
+
+
+def test_a_bad_file_of_rules_is_told_and_not_traced(page):
+    root = data.root()
+    served.make_workspace(root)
+    (root / "review.toml").write_text("speed = 3")
+    page.session_state.rater = "Ann"
+    page.run()
+    assert not page.exception
+    assert "unknown entry 'speed'" in page.error[0].value
+
+
+def test_the_component_is_given_the_sample_and_a_token(page):
+    served.make_workspace(data.root())
+    page.session_state.rater = "Ann"
+    page.run()
+    assert not page.exception
+    assert not page.error
