@@ -18,6 +18,7 @@ GROUPS = (
     "measure",
     "gold",
     "retune",
+    "sample",
     "queries",
     "stage",
     "check",

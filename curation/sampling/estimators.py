@@ -215,6 +215,7 @@ def estimate(
         variance, freedom = _freedom(of, residual, least, None if is_total else bounds_of, score is not None)
         error = np.where(weighed.any(axis=0), np.sqrt(variance), np.nan)
         effective_n = _effective_n(of, bounds_of, variance, weighed, x)
+    gain = np.where(variance > 0, gain, 1)
     n_masks = (x > 0).sum(axis=0)
     n_units = _count(of.unit, x, len(of.draws), of.draws)
     t = np.where(n_units > 1, special.stdtrit(freedom, 0.5 + CONFIDENCE / 2), np.nan)
