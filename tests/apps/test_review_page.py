@@ -31,10 +31,10 @@ def test_it_asks_for_a_name_once(page):
     page.session_state.rater = ""  # AppTest has no cookies to look for a name in
     page.run()
     assert page.title[0].value == "Who is judging?"
-    page.text_input[0].set_value("  ").run()
+    page.text_input[0].set_value("  ")
     page.button[0].click().run()
     assert "printable" in page.error[0].value
-    page.text_input[0].set_value("Ann").run()
+    page.text_input[0].set_value("Ann")
     page.button[0].click().run()
     assert not page.exception
     assert page.session_state.rater == "Ann"
