@@ -104,6 +104,13 @@ class ReviewSettings:
     break_gap_s: float = 120.0
     #: Smaller masks are judged apart: "pixelation of a small mask is no error" (SAM, appendix E and G).
     small_px: int = 24**2
+    #: A mask that is drawn new and has a higher IoU with another is warned about: the seeds' rule for stage 2, "overlaps
+    #: another by more than 0.5". IoU, because a part inside its whole is no double.
+    overlap_warning_iou: float = 0.50
+    #: "A large region is unmasked: go on?" (the seeds, stage 2) is asked of regions of this share of the image or more,
+    #: 0..1: a tenth of either side. Many photographs have much ground that nobody masks, so a few are asked about.
+    large_uncovered_share: float = 0.01
+    most_uncovered: int = 5
     #: Minutes of judging after which the app asks for a pause; 0 asks for none.
     break_after_min: float = 0.0
     #: What can be wrong with a mask: SAM's appendix G, then the failure modes of SAM 3's engine in the seeds.

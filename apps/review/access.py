@@ -26,6 +26,7 @@ ROLES = ("rater", "curator", "analyst")
 VIEWS = {
     "review": ("rater", "curator"),
     "correct": ("rater", "curator"),
+    "image": ("rater", "curator"),
     "queue": ("curator",),
     "failures": ("curator", "analyst"),
     # Who is no curator sees the own row only.

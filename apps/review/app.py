@@ -28,6 +28,8 @@ class View:
 #: In the order of the navigation; the first that the role may open is shown at the start.
 VIEWS = (
     View("review", "Review", ":material/rate_review:"),
+    View("correct", "Correct", ":material/ink_pen:"),
+    View("image", "Image", ":material/photo_library:"),
     View("queue", "Queue", ":material/checklist:"),
     View("failures", "Failures", ":material/troubleshoot:"),
     View("stage", "Stage", ":material/monitoring:"),

@@ -138,7 +138,8 @@ def _verdict(item: object, person: Person) -> verdicts.Verdict:
         verdict_id=_typed(item, "verdict_id", str),
         rater=person.rater,
         decision=_typed(item, "decision", str),
-        task_id=_typed(item, "task_id", str),
+        task_id=_optional(item, "task_id", str),
+        mask_id=_mask(item),
         rating=_optional(item, "rating", int),
         reasons=reasons,
         note=_optional(item, "note", str),
@@ -146,6 +147,14 @@ def _verdict(item: object, person: Person) -> verdicts.Verdict:
         took_s=_typed(item, "took_s", (int, float), 0.0),
         given_at=_time(item),
     )
+
+
+def _mask(item: Mapping[str, object]) -> int | None:
+    """The mask that a verdict of image mode, which answers no task, is about."""
+    text = _optional(item, "mask", str)
+    if text is not None and not text.isdecimal():
+        raise InputError(f"mask: {text!r} came; it must be the digits of an id, as text")
+    return None if text is None else int(text)
 
 
 def _time(item: Mapping[str, object]) -> datetime | None:

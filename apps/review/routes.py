@@ -90,29 +90,29 @@ def _picture(image_id: int) -> tuple[bytes, str]:
 @for_view("review")
 async def tasks(request: Request, person: access.Person) -> Response:
     """The next tasks of the rater: {sample, n, starts, adjudicates}."""
-    wish = judging.wish(await _body(request))
-    return _answer(await _in_lake(judging.tasks, person, wish))
+    wish = judging.wish(await body_of(request))
+    return answer(await in_lake(judging.tasks, person, wish))
 
 
 @for_view("review")
 async def verdicts(request: Request, person: access.Person) -> Response:
     """Verdicts to write: {verdicts: […]}. The answer names what is committed."""
-    return _answer(await _in_lake(judging.give, person, await _body(request)))
+    return answer(await in_lake(judging.give, person, await body_of(request)))
 
 
 @for_view("review")
 async def leases(request: Request, person: access.Person) -> Response:
     """Let the rater's leases of {sample} run anew."""
-    return _answer(await _in_lake(judging.renew, person, judging.sample_of(await _body(request))))
+    return answer(await in_lake(judging.renew, person, judging.sample_of(await body_of(request))))
 
 
 @for_view("review")
 async def release(request: Request, person: access.Person) -> Response:
     """Give the rater's leases of {sample} back."""
-    return _answer(await _in_lake(judging.release, person, judging.sample_of(await _body(request))))
+    return answer(await in_lake(judging.release, person, judging.sample_of(await body_of(request))))
 
 
-async def _in_lake(work: Callable[..., dict], *arguments: object) -> dict:
+async def in_lake(work: Callable[..., dict], *arguments: object) -> dict:
     """Call `work(lake, …)` in a thread, with a connection of its own: the event loop never waits for a commit."""
 
     def call() -> dict:
@@ -122,7 +122,7 @@ async def _in_lake(work: Callable[..., dict], *arguments: object) -> dict:
     return await run_in_threadpool(call)
 
 
-async def _body(request: Request) -> Mapping[str, object]:
+async def body_of(request: Request) -> Mapping[str, object]:
     """The JSON object of a request. Raises InputError."""
     chunks = bytearray()
     async for chunk in request.stream():
@@ -138,7 +138,7 @@ async def _body(request: Request) -> Mapping[str, object]:
     return body
 
 
-def _answer(content: dict) -> JSONResponse:
+def answer(content: dict) -> JSONResponse:
     return JSONResponse(content, headers={"Cache-Control": "no-store"})
 
 

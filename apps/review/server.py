@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from streamlit import config
 
-from apps.review import routes
+from apps.review import drawing_routes, routes
 
 #: A page elsewhere may point its own name to this machine (DNS rebinding); its name is not in this list.
 LOCAL_HOSTS = ["127.0.0.1", "localhost"]
@@ -22,6 +22,6 @@ def hosts() -> list[str]:
 
 app = st.App(
     Path(__file__).with_name("app.py"),
-    routes=routes.ROUTES,
+    routes=[*routes.ROUTES, *drawing_routes.ROUTES],
     middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts(), www_redirect=False)],
 )

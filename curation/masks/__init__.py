@@ -9,7 +9,7 @@ from curation.masks.moments import axis_lengths, moments
 from curation.masks.outlines import smoothness
 from curation.masks.pixels import decode, encode
 from curation.masks.polygons import join_polygons, rasterise
-from curation.masks.regions import complement, largest_region, remove_small_regions, union
+from curation.masks.regions import complement, large_regions, largest_region, remove_small_regions, union
 from curation.masks.runs import MAX_IMAGE_PX, MAX_SIDE_PX, Runs
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "intersections",
     "iou",
     "join_polygons",
+    "large_regions",
     "largest_pieces",
     "largest_region",
     "moments",

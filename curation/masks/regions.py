@@ -43,15 +43,28 @@ def largest_region(runs: Runs) -> tuple[int, tuple[int, int, int, int]]:
 
     (0, (0, 0, 0, 0)) for an empty mask. Raises InputError unless `runs` holds exactly one mask.
     """
-    if len(runs) != 1:
-        raise InputError(f"largest_region: a batch of {len(runs)} masks came; give one, runs[i]")
+    _require_one(runs, "largest_region")
     segments = split(runs)
-    regions = connect(segments, 4)
-    if len(regions.sizes_px) == 0:
+    found = connect(segments, 4)
+    if len(found.sizes_px) == 0:
         return 0, (0, 0, 0, 0)
-    largest = int(regions.sizes_px.argmax())
-    box = boxes(join(segments, regions.labels == largest, runs.height, runs.width))[0]
-    return int(regions.sizes_px[largest]), tuple(box.tolist())
+    largest = int(found.sizes_px.argmax())
+    box = boxes(join(segments, found.labels == largest, runs.height, runs.width))[0]
+    return int(found.sizes_px[largest]), tuple(box.tolist())
+
+
+def large_regions(runs: Runs, min_area_px: float) -> Runs:
+    """The 4-connected regions of one mask that have at least `min_area_px`, as masks: the largest first, of equals the leftmost.
+
+    An empty batch where none is that large. Raises InputError unless `runs` holds exactly one mask.
+    """
+    _require_one(runs, "large_regions")
+    segments = split(runs)
+    found = connect(segments, 4)
+    is_large = found.sizes_px >= min_area_px
+    by_size = np.argsort(-found.sizes_px, kind="stable")[: int(is_large.sum())]
+    large = [join(segments, found.labels == label, runs.height, runs.width) for label in by_size]
+    return Runs.concat([Runs.empty(runs.height, runs.width), *large])
 
 
 def union(runs: Runs) -> Runs:
@@ -64,6 +77,11 @@ def complement(runs: Runs) -> Runs:
     """Each mask's background as a mask."""
     counts, offsets = _complement(runs.counts, runs.offsets)
     return Runs(runs.height, runs.width, counts, offsets)
+
+
+def _require_one(runs: Runs, where: str) -> None:
+    if len(runs) != 1:
+        raise InputError(f"{where}: a batch of {len(runs)} masks came; give one, runs[i]")
 
 
 def _has_small(is_large: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -74,6 +74,22 @@ def test_largest_region_is_4_connected(pixels):
         assert (x, y, w, h) == (0, 0, 0, 0)
 
 
+@thorough
+@given(batches(least=1, most=1), st.integers(1, 9))
+def test_large_regions_are_those_of_scipy_by_size(pixels, min_area_px):
+    regions, _ = ndimage.label(pixels[0])
+    sizes = np.bincount(regions.ravel())[1:]
+    found = masks.large_regions(masks.encode(pixels), min_area_px)
+    assert masks.areas(found).tolist() == sorted(sizes[sizes >= min_area_px].tolist(), reverse=True)
+    is_large = np.isin(regions, 1 + np.flatnonzero(sizes >= min_area_px))
+    assert masks.union(found) == masks.encode(is_large[None])
+
+
+def test_large_regions_takes_one_mask():
+    with pytest.raises(InputError, match="a batch of 2 masks came"):
+        masks.large_regions(masks.encode(np.ones((2, 3, 3), bool)), 1)
+
+
 def test_largest_region_takes_one_mask():
     with pytest.raises(InputError, match="a batch of 2 masks came"):
         masks.largest_region(masks.encode(np.ones((2, 3, 3), bool)))

@@ -157,17 +157,7 @@ export class Editor {
   }
 
   zoomToMask() {
-    const area = boxOf(this.bitmap);
-    if (!area) {
-      this.stage.fit();
-      return;
-    }
-    const [left, top, right, bottom] = area;
-    const margin = Math.max(16, 0.35 * Math.max(right - left, bottom - top));
-    const frame = [Math.max(0, left - margin), Math.max(0, top - margin)];
-    frame.push(Math.min(this.bitmap.width, right + margin) - frame[0]);
-    frame.push(Math.min(this.bitmap.height, bottom + margin) - frame[1]);
-    this.stage.fit(frame);
+    this.stage.fit(boxOf(this.bitmap));
   }
 
   #setOpacity(by) {
@@ -574,7 +564,7 @@ function middleOf({ width, height }) {
   return [width / 2, height / 2];
 }
 
-/** The tight rectangle of a mask; null where it is empty. */
+/** The tight box [x, y, w, h] of a mask; null where it is empty. */
 function boxOf({ width, pixels }) {
   let area = null;
   let at = pixels.indexOf(1);
@@ -584,5 +574,5 @@ function boxOf({ width, pixels }) {
     area = joined(area, [at - y * width, y, last - y * width + 1, y + 1]);
     at = pixels.indexOf(1, (y + 1) * width);
   }
-  return area;
+  return area && [area[0], area[1], area[2] - area[0], area[3] - area[1]];
 }

@@ -1,13 +1,12 @@
 // The table that one draws on: the picture, the masks over it, and what follows the pointer, each on a canvas of its own,
 // so that a moving pointer paints no picture. Zoom and pan; points in the picture's pixels.
 
-import { fitted, moved, zoomed } from "./camera.js";
+import { fitted, moved, nearFrame, wholeFrame, zoomed } from "./camera.js";
 import { element } from "./elements.js";
 
 export const CONTRASTS = [1, 1.5, 2.2];
 /** Enlarged beyond this, a pixel shows as a pixel. */
 const SHARP_SCALE = 3;
-const MARGIN = 24;
 
 export class Stage {
   /** `painters`: {mask(context, transform, stage), top(context, transform, stage)}, called when something changed. */
@@ -34,17 +33,19 @@ export class Stage {
     this.scene = null;
   }
 
-  /** `scene`: {picture: {full, reduced} or null, width, height}; `frame` [x, y, w, h] is shown as large as it fits. */
-  show(scene, frame) {
+  /** `scene`: {picture: {full, reduced} or null, width, height}; `box` [x, y, w, h] is zoomed to where one is given. */
+  show(scene, box = null) {
     this.scene = scene;
-    this.frame = frame;
     this.#resize();
-    this.fit(frame);
+    this.fit(box);
   }
 
-  fit(frame = [0, 0, this.scene.width, this.scene.height]) {
+  /** Show the surroundings of a box, or the whole picture. */
+  fit(box = null) {
+    this.frame = box;
     const { width, height } = this.layers.top;
-    this.transform = fitted(frame, width, height, MARGIN * this.ratio);
+    const frame = box ? nearFrame({ ...this.scene, box }, width / height) : wholeFrame(this.scene);
+    this.transform = fitted(frame, width, height);
     this.changed();
   }
 
@@ -64,7 +65,7 @@ export class Stage {
   /** Around a point of the canvas, or its middle. */
   zoom(factor, px = this.layers.top.width / 2, py = this.layers.top.height / 2) {
     const { width, height } = this.layers.top;
-    const whole = fitted([0, 0, this.scene.width, this.scene.height], width, height, 0).scale;
+    const whole = fitted(wholeFrame(this.scene), width, height).scale;
     this.transform = zoomed(this.transform, factor, px, py, whole / 2);
     this.pan(0, 0);
   }

@@ -13,6 +13,11 @@ export const TOOLS = [
   { name: "sam", tool: "sam", key: "s", label: "SAM click", about: "click: object; Shift or right: not it" },
 ];
 
+/** A key as people read it. */
+function shown(key) {
+  return key === "P" ? "⇧P" : key;
+}
+
 /** What a prediction does to the mask; `m` goes round. */
 export const HOWS = [
   { name: "replace", label: "replaces the mask" },
@@ -24,7 +29,7 @@ export const KEYS = [
   {
     title: "Tools",
     keys: [
-      ...TOOLS.map(({ key, label, about }) => ({ keys: [key], says: `${label}: ${about}` })),
+      ...TOOLS.map(({ key, label, about }) => ({ keys: [shown(key)], says: `${label}: ${about}` })),
       { keys: ["[", "]"], says: "Brush smaller, larger (or Shift + wheel)" },
       { keys: ["m"], says: "SAM: its mask replaces, is added, is cut out" },
       { keys: ["n"], says: "SAM: keep what is there, click the next object" },
@@ -52,13 +57,13 @@ export const KEYS = [
 
 // Drawn in a box of 24 x 24, in lines.
 const ICONS = {
-  brush: "M4 20c3 0 5-1 5-4 0-1.6-1.2-2.6-2.6-2.6C4.6 13.4 4 15 4 16.600 4 18 3.500 19.200 2.500 20zM9.500 13.500 19 4c1-1 2.800.7 1.800 1.800L11.300 15.300",
-  eraser: "M8.500 19.500 3.500 14.500 13.500 4.500l6.500 6.500-8.500 8.500zM8.500 9.500l6.500 6.500M8.500 19.500H20",
-  polygon: "M5 8 12 4l7 6-3 9H7zM19 17v5M16.500 19.500h5",
-  cut: "M5 8 12 4l7 6-3 9H7zM16.500 20h5",
-  fill_hole: "M12 3.500a8.500 8.500 0 1 0 0 17 8.500 8.500 0 0 0 0-17zM12 9.500v5M9.500 12h5",
-  drop_component: "M9 4a5 5 0 1 0 0 10A5 5 0 0 0 9 4zM15.500 15.500l5 5M20.500 15.500l-5 5",
-  sam: "M6 3.500 18 12l-5.500 1L16 19.500l-2.500 1.300L10 14.500 6 18z",
+  brush: "M4 20c3 0 5-1 5-4 0-1.6-1.2-2.6-2.6-2.6C4.6 13.4 4 15 4 16.6 4 18 3.5 19.2 2.5 20zM9.5 13.5 19 4c1-1 2.8.7 1.8 1.8L11.3 15.3",
+  eraser: "M8.5 19.5 3.5 14.5 13.5 4.5l6.5 6.5-8.5 8.5zM8.5 9.5l6.5 6.5M8.5 19.5H20",
+  polygon: "M5 8 12 4l7 6-3 9H7zM19 17v5M16.5 19.5h5",
+  cut: "M5 8 12 4l7 6-3 9H7zM16.5 20h5",
+  fill_hole: "M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17zM12 9.5v5M9.5 12h5",
+  drop_component: "M9 4a5 5 0 1 0 0 10A5 5 0 0 0 9 4zM15.5 15.5l5 5M20.5 15.5l-5 5",
+  sam: "M6 3.5 18 12l-5.5 1L16 19.5l-2.5 1.3L10 14.5 6 18z",
   undo: "M8 5 4 9l4 4M4 9h9a6 6 0 0 1 0 12H9",
   redo: "m16 5 4 4-4 4M20 9h-9a6 6 0 0 0 0 12h4",
 };
@@ -84,11 +89,11 @@ export function rail(press) {
       },
       icon(name),
       element("span", { class: "label", "aria-hidden": "true" }, label),
-      element("kbd", { "aria-hidden": "true" }, key === "P" ? "⇧P" : key),
+      element("kbd", { "aria-hidden": "true" }, shown(key)),
     );
   return element(
     "div",
-    { class: "rail", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" },
+    { class: "toolrail", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" },
     ...TOOLS.map(({ name, key, label, about }) => button(name, key, label, about)),
     element("hr"),
     button("undo", "z", "Undo", "take the last action back"),

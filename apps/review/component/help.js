@@ -4,13 +4,13 @@ import { element } from "./elements.js";
 import { GROUPS } from "./keys.js";
 
 export class Help {
-  constructor(closed) {
+  constructor(closed, groups = GROUPS) {
     const close = element("button", { type: "button", class: "close", on: { click: () => this.close() } }, "Close");
     this.box = element(
       "dialog",
       { class: "help", "aria-labelledby": "help-title", on: { close: closed } },
       element("header", {}, element("h2", { id: "help-title" }, "Keys"), close),
-      element("div", { class: "groups" }, ...GROUPS.map(group)),
+      element("div", { class: "groups" }, ...groups.map(group)),
     );
   }
 

@@ -1,0 +1,265 @@
+// The Correct view: one mask at a time, mended at full resolution, saved as a new mask in the place of the old one.
+
+import { Bitmap, toRle } from "./draw_bitmap.js";
+import { DrawPage, header, slider } from "./draw_page.js";
+import { HOWS, KEYS, rail } from "./draw_tools.js";
+import { element, keyButton, words } from "./elements.js";
+import { mounting, uuid } from "./page.js";
+
+const PAGE_KEYS = [
+  ...KEYS,
+  {
+    title: "Work",
+    keys: [
+      { keys: ["Enter"], says: "Save, and on to the next mask (also Ctrl+S)" },
+      { keys: ["t"], says: "Leave this mask for later" },
+      { keys: ["?"], says: "These keys" },
+    ],
+  },
+];
+
+export const mount = mounting((data, parent) => new CorrectPage(data, parent));
+
+class CorrectPage extends DrawPage {
+  constructor(data, parent) {
+    super(data, parent, { label: "The mask over its picture, to draw on", keys: PAGE_KEYS });
+    this.start(data);
+  }
+
+  build(parent) {
+    const choose = () => this.start({ sample: this.sample.value, mask: null });
+    this.sample = element("select", { "aria-label": "Sample", on: { change: choose } });
+    for (const { sample, n_masks: n } of this.data.samples) {
+      this.sample.append(element("option", { value: sample }, n ? `${sample} · ${n} to mend` : sample));
+    }
+    this.count = element("span", { class: "count" });
+    this.tools = rail((key) => this.press(key));
+    this.side = this.buildSide();
+    this.box = element(
+      "section",
+      { class: "review draw", "aria-label": "Mend masks; press ? for all keys" },
+      header(this, this.sample, this.count),
+      element(
+        "div",
+        { class: "desk" },
+        this.tools,
+        element("div", { class: "table" }, this.editor.stage.box, this.saying, this.message),
+        this.side,
+      ),
+      this.help.box,
+    );
+    parent.append(this.box);
+  }
+
+  buildSide() {
+    const { editor } = this;
+    this.about = element("p", { class: "about" });
+    this.reasons = element("ul", { class: "chips", "aria-label": "What reviewers found wrong" });
+    this.sliders = [
+      slider({
+        label: "Brush", keys: ["[", "]"], min: 1, max: 200, step: 1,
+        read: () => [editor.size, `${editor.size} px`], write: (value) => editor.setSize(value),
+      }),
+      slider({
+        label: "Fill", keys: [",", "."], min: 0.1, max: 1, step: 0.1,
+        read: () => [editor.look.opacity, `${Math.round(100 * editor.look.opacity)} %`],
+        write: (value) => editor.setOpacity(value),
+      }),
+    ];
+    this.how = element("button", { type: "button", class: "how", on: { click: () => this.press("m") } });
+    this.changes = element("p", { class: "changes", role: "status" });
+    this.last = element("div", { class: "last", hidden: true });
+    this.saveButton = keyButton({ label: "Save", key: "↵", class: "main", action: () => this.save() });
+    this.laterButton = keyButton({ label: "Later", key: "t", action: () => this.press("t") });
+    return element(
+      "aside",
+      { class: "panel" },
+      element("h2", {}, "What to mend"),
+      this.about,
+      this.reasons,
+      element("h2", {}, "Tools"),
+      ...this.sliders.map(({ box }) => box),
+      element("div", { class: "field" }, element("span", {}, "SAM's mask"), this.how),
+      element("h2", {}, "So far"),
+      this.changes,
+      element("span", { class: "gap" }),
+      this.last,
+      element("div", { class: "ends" }, this.saveButton, this.laterButton),
+    );
+  }
+
+  // -- tasks -------------------------------------------------------------------------------------
+
+  start({ sample, mask }) {
+    Object.assign(this, { ahead: [], left: new Set(), hasStarted: false, wanted: { sample, mask } });
+    if (sample) this.sample.value = sample;
+    this.next();
+  }
+
+  async next() {
+    this.task = null;
+    this.editor.close();
+    this.editor.stage.scene = null;
+    this.refresh();
+    this.tell(element("p", {}, "Fetching the mask …"));
+    try {
+      if (!this.ahead.length) await this.fetch();
+    } catch (error) {
+      this.tell(element("h2", {}, "No mask"), element("p", {}, error.message));
+      return;
+    }
+    const task = this.ahead.shift();
+    if (task) await this.show(task);
+    else this.done();
+  }
+
+  async fetch() {
+    const { sample, mask } = this.wanted;
+    const body = mask ? { mask } : { sample, starts: !this.hasStarted };
+    const answer = await this.server.post("review/corrections", body);
+    this.hasStarted = true;
+    this.wanted = { sample, mask: null };
+    this.nWaiting = answer.n_waiting;
+    const known = new Set([this.task, ...this.ahead].map((task) => task?.mask));
+    this.ahead.push(...answer.tasks.filter((task) => !known.has(task.mask) && !this.left.has(task.mask)));
+    this.pictures.ahead(this.ahead);
+  }
+
+  done() {
+    this.count.textContent = "";
+    this.tell(
+      element("h2", {}, "Nothing left to mend"),
+      element("p", {}, this.wanted.sample
+        ? "Every mask of this sample that reviewers want mended is mended, or with others."
+        : "Choose a sample above, or judge masks Fix in Review."),
+    );
+  }
+
+  async show(task) {
+    this.task = task;
+    this.imageId = task.image;
+    this.prepareSam(task.image);
+    try {
+      const picture = await this.pictures.get(task.image);
+      if (this.task !== task) return;
+      this.tell();
+      this.editor.stage.show({ picture, width: task.width, height: task.height }, task.box);
+      this.editor.open(Bitmap.fromRle(task.rle, task.width, task.height), task.rle);
+      this.startClock();
+      this.focus();
+      this.fetchAhead();
+    } catch (error) {
+      this.pictures.forget(task.image);
+      this.tell(element("h2", {}, "The picture cannot be shown"), element("p", {}, error.message));
+    }
+    this.refresh();
+  }
+
+  /** The next mask and its picture, while this one is mended. */
+  async fetchAhead() {
+    if (this.ahead.length || !this.wanted.sample) return;
+    try {
+      await this.fetch();
+    } catch (error) {
+      this.say(error.message, "warn"); // asked again when the mask is needed
+    }
+    this.refresh();
+  }
+
+  /** The lease goes on until it ends; then the mask is free for others. */
+  later() {
+    if (!this.task) return;
+    this.left.add(this.task.mask);
+    this.next();
+  }
+
+  // -- saving ------------------------------------------------------------------------------------
+
+  async save() {
+    const { task, editor } = this;
+    if (!task || !editor.bitmap || this.isSaving) return;
+    if (editor.bitmap.isEmpty) return this.say("The mask is empty: draw it, or leave it for later (t)", "warn");
+    const counts = toRle(editor.bitmap);
+    if (counts === task.rle) return this.say("Nothing has changed: mend it, or leave it for later (t)", "warn");
+    this.isSaving = true;
+    this.refresh();
+    try {
+      const answer = await this.saveDrawing({
+        drawn_id: uuid(),
+        image: task.image,
+        run_id: task.run_id,
+        segmentation: { size: [task.height, task.width], counts },
+        supersedes: task.mask,
+        task_id: task.task_id,
+        ...editor.summary,
+        took_s: this.tookS,
+      });
+      this.showLast(answer);
+      this.left.add(task.mask);
+      this.isSaving = false;
+      await this.next();
+    } catch (error) {
+      this.say(error.message, "error"); // the mask stays open
+    }
+    this.isSaving = false;
+    this.refresh();
+    return undefined;
+  }
+
+  showLast(answer) {
+    const told = answer === null
+      ? [element("strong", {}, "Kept here"), element("span", {}, "and sent as soon as the server answers.")]
+      : [
+          element("strong", {}, "Saved"),
+          element("span", {}, `IoU with the old mask ${answer.iou.toFixed(3)}`),
+          element("span", {}, `at its edge ${answer.boundary_iou.toFixed(3)} · ${Math.round(this.tookS)} s`),
+          answer.corrected_meanwhile_by ? element("span", {}, "Somebody else had mended it meanwhile; both are kept.") : "",
+        ];
+    this.last.replaceChildren(...told);
+    this.last.hidden = false;
+    this.last.dataset.mask = answer?.mask_id ?? "";
+  }
+
+  // -- keys and looks ----------------------------------------------------------------------------
+
+  act(event) {
+    const isSave = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s";
+    if (!isSave && this.editor.key(event)) return true;
+    if (isSave || event.key === "Enter") this.save();
+    else if (event.key === "t") this.later();
+    else if (event.key === "?") this.help.toggle();
+    else return false;
+    return true;
+  }
+
+  refresh() {
+    super.refresh();
+    if (!this.box) return;
+    const { editor, task } = this;
+    const isOpen = Boolean(editor.bitmap);
+    for (const button of this.tools.querySelectorAll("button")) {
+      const { tool } = button.dataset;
+      const stack = { undo: editor.done, redo: editor.undone }[tool];
+      button.disabled = !isOpen || (stack !== undefined && !stack.length);
+      if (!stack) button.setAttribute("aria-pressed", String(tool === editor.tool.name));
+    }
+    for (const { update } of this.sliders) update();
+    this.how.replaceChildren(HOWS.find(({ name }) => name === editor.how).label, element("kbd", {}, "m"));
+    this.saveButton.disabled = !isOpen || Boolean(this.isSaving);
+    this.laterButton.disabled = !isOpen;
+    this.about.textContent = task ? [task.label, `${task.width} × ${task.height} px`].filter(Boolean).join(" · ") : "";
+    this.reasons.replaceChildren(...(task?.reasons ?? []).map((reason) => element("li", {}, words(reason))));
+    this.changes.textContent = isOpen ? told(editor) : "";
+    this.count.textContent = this.nWaiting ? `${this.nWaiting} ${this.nWaiting === 1 ? "mask waits" : "masks wait"}` : "";
+    this.box.dataset.mask = isOpen && task ? task.mask : "";
+    this.box.dataset.done = String(editor.done.length);
+  }
+}
+
+function told(editor) {
+  const n = editor.done.length;
+  if (!n) return "The mask is as it was.";
+  const { gained, lost } = editor.gainedAndLost;
+  const px = (count) => count.toLocaleString("en");
+  return `${n} ${n === 1 ? "action" : "actions"} · ${px(gained)} px more, ${px(lost)} px less`;
+}

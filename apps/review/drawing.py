@@ -1,0 +1,319 @@
+"""What the drawing pages ask, in their own terms: JSON in, calls of the engine, JSON out.
+
+Ids are strings: JavaScript's numbers end at 53 bits. No score and nobody else's verdict goes out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from apps.review.access import Person
+from curation import ids, masks
+from curation.errors import InputError
+from curation.lake import Lake
+from curation.masks import Runs
+from curation.review import drawing, queue
+from curation.review.plan import fraction
+from curation.settings import REVIEW
+
+#: Masks to mend that a page holds: the one at hand, and the next, whose picture is fetched meanwhile.
+TASKS_AT_ONCE = 2
+
+_MASKS = """
+    SELECT mask_id, run_id, image_id, width_px, height_px, bbox_xywh, rle_counts, label
+    FROM masks
+    WHERE list_contains($runs, run_id) AND list_contains($masks, mask_id)
+"""
+#: Masks of one image as they are now, of a run and of its corrections. `$first` and `$stop` bound the ids of each run.
+_IMAGE_MASKS = """
+    SELECT masks.mask_id, masks.area_px, masks.bbox_xywh, masks.rle_counts, masks.label, drawn.mask_id IS NOT NULL AS is_drawn
+    FROM masks
+    LEFT JOIN drawn_masks AS drawn USING (mask_id)
+    WHERE
+        list_contains($runs, masks.run_id)
+        AND masks.image_id = $image_id
+        AND masks.mask_id NOT IN (SELECT supersedes FROM drawn_masks WHERE supersedes IS NOT NULL)
+    ORDER BY masks.area_px DESC, masks.mask_id
+"""
+_TO_MEND = """
+    SELECT sample, count(*) AS n_masks
+    FROM settled_verdicts
+    WHERE decision = 'fix' AND mask_id NOT IN (SELECT supersedes FROM drawn_masks WHERE supersedes IS NOT NULL)
+    GROUP BY sample
+    ORDER BY sample
+"""
+#: Images of a run with their masks, and how many of these somebody judged or drew in image mode.
+_IMAGES = """
+    WITH judged AS (
+        SELECT DISTINCT image_id, mask_id FROM current_verdicts WHERE purpose = 'image' AND decision <> 'skip'
+        UNION
+        SELECT image_id, mask_id FROM drawn_masks
+    ),
+
+    now_there AS (
+        SELECT image_id, mask_id
+        FROM masks
+        WHERE
+            list_contains($runs, run_id)
+            AND mask_id NOT IN (SELECT supersedes FROM drawn_masks WHERE supersedes IS NOT NULL)
+    ),
+
+    counted AS (
+        SELECT image_id, count(*) AS n_masks, count(judged.mask_id) AS n_judged
+        FROM now_there
+        LEFT JOIN judged USING (image_id, mask_id)
+        GROUP BY image_id
+    )
+
+    SELECT image_id, coalesce(n_masks, 0) AS n_masks, coalesce(n_judged, 0) AS n_judged
+    FROM images
+    LEFT JOIN counted USING (image_id)
+    WHERE images.run_id = $run_id
+    ORDER BY image_id
+"""
+
+
+# -- one mask ------------------------------------------------------------------------------------
+
+
+def samples_to_mend(lake: Lake) -> dict[str, int]:
+    """Sample -> masks of it that people want mended and nobody has mended yet; samples without any are left out."""
+    return dict(zip(*lake.query(_TO_MEND).to_pydict().values(), strict=True))
+
+
+def corrections(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
+    """Masks to mend: one by its number {mask}, or the next of {sample} that its raters want mended.
+
+    With {starts} what the rater holds already comes first. Raises InputError for a mask that there is not.
+    """
+    if body.get("mask") is not None:
+        mask_id = number(body, "mask")
+        (mask,) = _masks(lake, [mask_id]).values() or [None]
+        if mask is None:
+            raise InputError(f"mask {mask_id}: there is no such mask in this workspace")
+        return {"tasks": [_task(mask, None, {})], "n_waiting": 0}
+    sample = field(body, "sample", str)
+    held = queue.open_tasks(lake, person.rater, sample) if body.get("starts") else []
+    found = [task for task in held if task.purpose == "correct"]
+    if len(found) < TASKS_AT_ONCE:
+        n = TASKS_AT_ONCE - len(found)
+        found += queue.next_tasks(lake, person.rater, sample, n, purposes={"correct"})
+    there = _masks(lake, [task.mask_id for task in found])
+    why = _asked_for(lake, sample, there)
+    return {
+        "tasks": [_task(there[task.mask_id], task, why) for task in found if task.mask_id in there],
+        "n_waiting": samples_to_mend(lake).get(sample, 0),
+    }
+
+
+def save(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
+    """Keep a drawn mask; saving it again answers the same. Raises InputError where it cannot be used."""
+    tools = field(body, "tools", list)
+    saved = drawing.save(
+        lake,
+        drawing.DrawnMask(
+            drawn_id=field(body, "drawn_id", str),
+            rater=person.rater,
+            image_id=number(body, "image"),
+            run_id=field(body, "run_id", int),
+            segmentation=field(body, "segmentation", Mapping),
+            supersedes=None if body.get("supersedes") is None else number(body, "supersedes"),
+            task_id=None if body.get("task_id") is None else field(body, "task_id", str),
+            tools=[str(tool) for tool in tools],
+            n_actions=field(body, "n_actions", int),
+            took_s=float(field(body, "took_s", int | float)),
+        ),
+    )
+    told = asdict(saved)
+    return {**told, "mask_id": str(saved.mask_id), "supersedes": _text(saved.supersedes)}
+
+
+def _masks(lake: Lake, mask_ids: list[int]) -> dict[int, dict[str, Any]]:
+    runs = sorted({ids.unpack_mask_id(mask_id)[0] for mask_id in mask_ids})
+    rows = lake.query(_MASKS, {"runs": runs, "masks": mask_ids}).to_pylist()
+    return {row["mask_id"]: row for row in rows}
+
+
+def _task(
+    mask: Mapping[str, Any], task: queue.Task | None, why: Mapping[int, list[str]]
+) -> dict[str, object]:
+    return {
+        "task_id": task.task_id if task else None,
+        "mask": str(mask["mask_id"]),
+        "image": str(mask["image_id"]),
+        "run_id": mask["run_id"],
+        "width": mask["width_px"],
+        "height": mask["height_px"],
+        "box": mask["bbox_xywh"],
+        "rle": mask["rle_counts"],
+        "label": mask["label"],
+        "reasons": why.get(mask["mask_id"], []),
+    }
+
+
+def _asked_for(lake: Lake, sample: str, mask_ids: Iterable[int]) -> dict[int, list[str]]:
+    """What the raters of a sample found wrong with each mask."""
+    rows = lake.query(
+        "SELECT mask_id, reasons FROM settled_verdicts WHERE sample = $sample AND list_contains($masks, mask_id)",
+        {"sample": sample, "masks": list(mask_ids)},
+    ).to_pylist()
+    return {row["mask_id"]: row["reasons"] or [] for row in rows}
+
+
+# -- all masks of an image -----------------------------------------------------------------------
+
+
+def image(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
+    """All masks of {image} in {run_id} as they are now, with this rater's own verdicts; without {image} the next one.
+
+    The next is one of which nobody has judged all masks, in an order of the rater's own, {seen} ones left out; so two people
+    seldom meet. `image` is None where none is left. Raises InputError for an image or run that there is not.
+    """
+    run_id = field(body, "run_id", int)
+    runs = [run_id, *_correct_runs(lake, run_id)]
+    counts = lake.query(_IMAGES, {"runs": runs, "run_id": run_id}).to_pylist()
+    if not counts:
+        raise InputError(f"run {run_id} has no images here")
+    is_open = {row["image_id"]: row["n_masks"] == 0 or row["n_judged"] < row["n_masks"] for row in counts}
+    progress = {"n_images": len(counts), "n_done": len(counts) - sum(is_open.values())}
+    if body.get("image") is None:
+        seen = {int(text) for text in field(body, "seen", list)}
+        left = [image_id for image_id, is_left in is_open.items() if is_left and image_id not in seen]
+        image_id = min(left, key=lambda one: fraction("image", person.rater, one), default=None)
+        if image_id is None:
+            return {"image": None, **progress}
+    else:
+        image_id = number(body, "image")
+        if image_id not in is_open:
+            raise InputError(f"run {run_id} has no image {image_id}")
+    return {**_image(lake, person, run_id, runs, image_id), **progress}
+
+
+def uncovered(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
+    """The largest regions of {image} that lie under no mask of {run_id}; masks that this rater rejects cover nothing."""
+    there = _current(lake, person, field(body, "run_id", int), number(body, "image"))
+    covering = np.array([mask["decision"] != "reject" for mask in there.rows], bool)
+    return {"regions": regions(there.runs[covering])}
+
+
+def overlaps(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
+    """Masks of {image} in {run_id} that a drawn one, {segmentation}, overlaps by more than is usual, the worst first."""
+    there = _current(lake, person, field(body, "run_id", int), number(body, "image"))
+    shape = masks.parse(field(body, "segmentation", Mapping), (there.runs.height, there.runs.width))
+    found = masks.iou(shape, there.runs)[0]
+    close = [k for k in np.argsort(-found) if found[k] > REVIEW.overlap_warning_iou]
+    return {
+        "overlaps": [
+            {"mask": str(there.rows[k]["mask_id"]), "iou": round(float(found[k]), 3)} for k in close
+        ],
+        "limit": REVIEW.overlap_warning_iou,
+    }
+
+
+def regions(runs: Runs) -> list[dict[str, object]]:
+    """Large regions that none of the masks covers, the largest first: box, run lengths, and share of the image, 0..1."""
+    n_px = runs.height * runs.width
+    bare = masks.complement(masks.union(runs))
+    large = masks.large_regions(bare, REVIEW.large_uncovered_share * n_px)[: REVIEW.most_uncovered]
+    areas, boxes = masks.areas(large).tolist(), masks.boxes(large).tolist()
+    return [
+        {"box": box, "rle": text, "share": area / n_px}
+        for area, box, text in zip(areas, boxes, masks.to_strings(large), strict=True)
+    ]
+
+
+class _Current:
+    """Masks of one image as they are now: rows of `_IMAGE_MASKS` with this rater's `decision`, and all of them as runs."""
+
+    def __init__(self, rows: list[dict[str, Any]], runs: Runs) -> None:
+        self.rows, self.runs = rows, runs
+
+
+def _current(lake: Lake, person: Person, run_id: int, image_id: int) -> _Current:
+    size = lake.query(
+        "SELECT height_px, width_px FROM images WHERE run_id = $run_id AND image_id = $image_id",
+        {"run_id": run_id, "image_id": image_id},
+    ).to_pylist()
+    if not size:
+        raise InputError(f"run {run_id} has no image {image_id}")
+    runs = [run_id, *_correct_runs(lake, run_id)]
+    rows = lake.query(_IMAGE_MASKS, {"runs": runs, "image_id": image_id}).to_pylist()
+    given = _own_verdicts(lake, person, image_id)
+    for row in rows:
+        row |= given.get(row["mask_id"], {"decision": None, "verdict_id": None})
+    strings = [row["rle_counts"] for row in rows]
+    return _Current(rows, masks.parse_strings(strings, size[0]["height_px"], size[0]["width_px"]))
+
+
+def _image(lake: Lake, person: Person, run_id: int, runs: list[int], image_id: int) -> dict[str, object]:
+    there = _current(lake, person, run_id, image_id)
+    name = lake.con.execute(
+        "SELECT file_name FROM images WHERE run_id = ? AND image_id = ?", [run_id, image_id]
+    ).fetchone()[0]
+    covering = np.array([mask["decision"] != "reject" for mask in there.rows], bool)
+    return {
+        "image": str(image_id),
+        "run_id": run_id,
+        "file_name": name,
+        "width": there.runs.width,
+        "height": there.runs.height,
+        "masks": [
+            {
+                "mask": str(row["mask_id"]),
+                "area_px": row["area_px"],
+                "box": row["bbox_xywh"],
+                "rle": row["rle_counts"],
+                "label": row["label"],
+                "is_drawn": row["is_drawn"],
+                "decision": row["decision"],
+                "verdict_id": row["verdict_id"],
+            }
+            for row in there.rows
+        ],
+        "regions": regions(there.runs[covering]),
+    }
+
+
+def _own_verdicts(lake: Lake, person: Person, image_id: int) -> dict[int, dict[str, str]]:
+    """What this rater said in image mode of the masks of an image, by mask."""
+    rows = lake.query(
+        """
+        SELECT mask_id, decision, verdict_id
+        FROM current_verdicts
+        WHERE image_id = $image_id AND rater = $rater AND purpose = 'image'
+        """,
+        {"image_id": image_id, "rater": person.rater},
+    ).to_pylist()
+    return {row.pop("mask_id"): row for row in rows}
+
+
+def _correct_runs(lake: Lake, run_id: int) -> list[int]:
+    rows = lake.query(
+        "SELECT run_id FROM runs WHERE kind = 'correct' AND parent_run_id = $run_id", {"run_id": run_id}
+    )
+    return rows["run_id"].to_pylist()
+
+
+# -- what comes in -------------------------------------------------------------------------------
+
+
+def field(body: Mapping[str, object], name: str, types: Any) -> Any:
+    """A field of a request. Raises InputError where it is missing or of another type."""
+    value = body.get(name)
+    if not isinstance(value, types) or isinstance(value, bool):
+        raise InputError(f"{name}: {value!r} came; see apps/review/drawing.py for what is sent")
+    return value
+
+
+def number(body: Mapping[str, object], name: str) -> int:
+    """An id, which comes as text. Raises InputError."""
+    text = body.get(name)
+    if not isinstance(text, str) or not text.isdecimal() or int(text) >= 1 << 63:
+        raise InputError(f"{name}: {text!r} came; it must be the digits of an id, as text")
+    return int(text)
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)
