@@ -53,7 +53,7 @@ _OPINIONS = """
         AND sample IS NOT NULL
         AND ($sample IS NULL OR sample = $sample)
     -- One opinion of a person on a mask, however many samples hold it.
-    QUALIFY row_number() OVER (PARTITION BY mask_id, rater ORDER BY committed_at DESC, verdict_id) = 1
+    QUALIFY row_number() OVER (PARTITION BY mask_id, rater ORDER BY committed_at DESC, verdict_id DESC) = 1
     ORDER BY image_id, mask_id, rater
 """
 _CORRECTIONS = """
@@ -62,7 +62,7 @@ _CORRECTIONS = """
     INNER JOIN masks ON masks.run_id = drawn.run_id AND masks.mask_id = drawn.mask_id
     WHERE drawn.shown_mask_id IS NOT NULL AND ($sample IS NULL OR drawn.sample = $sample)
     QUALIFY
-        row_number() OVER (PARTITION BY drawn.shown_mask_id, drawn.rater ORDER BY drawn.drawn_at DESC, drawn.mask_id) = 1
+        row_number() OVER (PARTITION BY drawn.shown_mask_id, drawn.rater ORDER BY drawn.drawn_at DESC, drawn.mask_id DESC) = 1
     ORDER BY drawn.image_id, drawn.shown_mask_id, drawn.rater
 """
 
