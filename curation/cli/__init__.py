@@ -19,6 +19,7 @@ GROUPS = (
     "gold",
     "retune",
     "sample",
+    "review",
     "queries",
     "stage",
     "check",
