@@ -116,7 +116,7 @@ class Review {
       atOnce: this.data.at_once,
       leaseS: this.data.lease_s,
       adjudicates: this.status.adjudicates.checked,
-      isPending: (taskId) => this.outbox.pending.some((verdict) => verdict.task_id === taskId),
+      pending: () => this.outbox.pending,
       changed: (tasks) => this.tasksChanged(tasks),
     });
     this.leave();

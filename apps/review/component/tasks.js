@@ -7,6 +7,8 @@ const LOW = 12;
 const RETRY_MS = 2_000;
 /** Nothing was free: others may give masks back. */
 const WAIT_MS = 15_000;
+/** Nothing was free, but verdicts were still on their way. */
+const SOON_MS = 500;
 /** Masks whose outline is traced ahead. */
 const TRACED = 6;
 const PAST = 50;
@@ -20,7 +22,7 @@ export class Tasks {
   #timer = null;
   #leaseUntil = Infinity;
 
-  /** `options`: sample, atOnce, adjudicates, isPending(taskId), changed(tasks). */
+  /** `options`: sample, atOnce, leaseS, adjudicates, pending() (verdicts not yet acknowledged), changed(tasks). */
   constructor(server, pictures, options) {
     this.#server = server;
     this.#pictures = pictures;
@@ -56,7 +58,8 @@ export class Tasks {
     clearTimeout(this.#timer);
     this.#isAsking = true;
     try {
-      this.#take(await this.#ask());
+      const nPending = this.#options.pending().length;
+      this.#take(await this.#ask(), nPending);
     } catch (error) {
       this.problem = error;
       if (!error.isSessionOver) this.#fillLater(RETRY_MS);
@@ -98,18 +101,18 @@ export class Tasks {
     return this.#server.post("review/tasks", { sample, n, starts: !this.#hasStarted, adjudicates });
   }
 
-  #take(answer) {
+  /** `nPending`: verdicts that the server did not know of when it was asked: it takes their masks for open ones. */
+  #take(answer, nPending) {
     this.problem = null;
     this.#hasStarted = true;
     this.progress = answer.progress;
     const known = new Set([...this.ahead, ...this.past.map((entry) => entry.task)].map((task) => task.task_id));
-    const fresh = answer.tasks.filter(
-      (task) => !known.has(task.task_id) && !this.#options.isPending(task.task_id),
-    );
+    for (const verdict of this.#options.pending()) known.add(verdict.task_id);
+    const fresh = answer.tasks.filter((task) => !known.has(task.task_id));
     this.ahead.push(...fresh);
     if (answer.tasks.length) this.#leaseUntil = Date.parse(answer.lease_until);
-    this.isDone = !fresh.length;
-    if (this.isDone) this.#fillLater(WAIT_MS);
+    this.isDone = !fresh.length && !nPending;
+    if (!fresh.length) this.#fillLater(nPending ? SOON_MS : WAIT_MS);
   }
 
   #fillLater(ms) {

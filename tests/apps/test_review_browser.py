@@ -1,0 +1,238 @@
+"""Judging in a real browser, with the keyboard alone."""
+
+import json
+import re
+
+import pytest
+import served
+
+from curation.lake import Lake
+
+pytestmark = pytest.mark.slow
+NOTE = "<img src=x onerror=alert(1)> thin edge"
+SHOWN = '.review[data-task]:not([data-task=""])'
+
+
+class Reviewer:
+    """A rater at a browser of their own."""
+
+    def __init__(self, browser, url: str, name: str, **options: object) -> None:
+        self.context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.errors.append(dialog.message), dialog.dismiss()))
+        self.page.goto(url)
+        self.page.get_by_label("Your name").fill(name)
+        self.page.keyboard.press("Enter")
+        self.wait_for_mask()
+
+    def wait_for_mask(self) -> None:
+        self.page.wait_for_selector(SHOWN, timeout=60_000)
+
+    @property
+    def task(self) -> str:
+        return self.page.locator(".review").get_attribute("data-task")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def judge(self, *keys: str) -> str | None:
+        """Judge the mask that is shown, wait for the next one (or the end), and return its task."""
+        task = self.task
+        self.press(*keys)
+        self.page.wait_for_selector(f'.review:not([data-task="{task}"])', timeout=10_000)
+        self.page.wait_for_selector(f"{SHOWN}, .message h2", timeout=20_000)
+        return self.task or None
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).inner_text()
+
+    @property
+    def n_pending(self) -> int:
+        return int(self.page.locator(".saved").get_attribute("data-pending"))
+
+    def wait_until_saved(self, patience_s: float = 60) -> None:
+        self.page.wait_for_selector('.saved[data-pending="0"]', timeout=1000 * patience_s)
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.errors == []
+
+
+@pytest.fixture(scope="module")
+def judged(app, browser):
+    """Verdicts of two raters who judged the whole sample at once: one decides, one rates."""
+    url = f"{app.url}?sample={served.SAMPLE}"
+    ann, bob = Reviewer(browser, url, "Ann"), Reviewer(browser, url, "Bob")
+    bob.press("m")
+    plans = {
+        ann: [("a",), ("r", "3"), ("f", "Enter"), ("u",), ("Shift+R",)],
+        bob: [("0",), ("1", "5"), ("8",)],
+    }
+    n_given = dict.fromkeys(plans, 0)
+    for _ in range(60):
+        for reviewer, plan in plans.items():
+            if reviewer.task:
+                reviewer.judge(*plan[n_given[reviewer] % len(plan)])
+                n_given[reviewer] += 1
+        if not any(reviewer.task for reviewer in plans):
+            break
+    for reviewer in plans:
+        reviewer.wait_until_saved()
+        reviewer.page.wait_for_selector(".message h2:has-text('Nothing left to judge')")
+        reviewer.close()
+    with Lake.open(app.root) as lake:
+        rows = lake.query("FROM verdicts WHERE sample = ? ORDER BY given_at", [served.SAMPLE]).to_pylist()
+    return rows, {"Ann": n_given[ann], "Bob": n_given[bob]}
+
+
+def test_two_raters_judge_a_sample_and_no_mask_is_judged_twice_by_chance(judged):
+    rows, n_given = judged
+    assert len(rows) == sum(n_given.values())
+    first = [row["mask_id"] for row in rows if row["purpose"] == "review"]
+    assert len(first) == len(set(first)) == 40
+    second = {row["mask_id"]: row["rater"] for row in rows if row["purpose"] == "double_review"}
+    assert all(row["rater"] != second.get(row["mask_id"]) for row in rows if row["purpose"] == "review")
+    assert min(n_given.values()) >= 5
+
+
+def test_keys_mean_what_the_page_says(judged):
+    rows, _ = judged
+    decided = {(r["decision"], r["rating"], tuple(r["reasons"])) for r in rows if r["rater"] == "Ann"}
+    assert decided == {
+        ("accept", None, ()),
+        ("reject", None, ("merged",)),
+        ("fix", None, ()),
+        ("unsure", None, ()),
+        ("reject", None, ()),
+    }
+    rated = {(r["decision"], r["rating"], tuple(r["reasons"])) for r in rows if r["rater"] == "Bob"}
+    assert rated == {("accept", 10, ()), ("reject", 1, ("wrong_hole",)), ("accept", 8, ())}
+    assert all(0 < row["took_s"] < 60 for row in rows)
+
+
+@pytest.fixture
+def url(app, request) -> str:
+    """Address of a sample that nobody has judged."""
+    name = re.sub(r"\W+", "-", request.node.name)
+    served.add_sample(app.root, name)
+    return f"{app.url}?sample={name}"
+
+
+@pytest.fixture
+def own_app(tmp_path):
+    """An app that a test may kill."""
+    own = served.App(served.make_workspace(tmp_path / "workspace", n_images=5, masks_per_image=4)).start()
+    yield own
+    own.stop()
+
+
+def test_undo_note_reload_and_a_killed_server_lose_and_double_nothing(own_app, browser):
+    ann = Reviewer(browser, own_app.url, "Ann")
+    first = ann.task
+    ann.press("n")
+    ann.page.keyboard.type(NOTE)
+    ann.press("Enter")
+    assert ann.judge("f", "7") != first
+    assert ann.judge("z") == first
+    assert "fix · poor edge" in ann.text(".banner")
+    assert ann.page.get_by_label("Note").input_value() == NOTE
+    ann.judge("a")
+    back = ann.judge("z")
+    assert back == first
+    ann.judge("Escape")
+    ann.wait_until_saved()
+
+    own_app.kill()
+    seen = []
+    for keys in (("a",), ("r", "1"), ("s",)):
+        seen.append(ann.task)
+        ann.judge(*keys)
+    assert ann.n_pending == 3
+    ann.page.wait_for_selector(".saved:has-text('kept here')")
+
+    own_app.start()
+    ann.page.goto(own_app.url)  # the browser, too, is told anew: what it kept is sent, the name is known
+    ann.wait_for_mask()
+    assert ann.task not in seen
+    ann.wait_until_saved()
+    ann.close()
+
+    with Lake.open(own_app.root) as lake:
+        rows = lake.query("FROM verdicts ORDER BY given_at").to_pylist()
+        current = lake.query("SELECT task_id, decision, reasons, note FROM current_verdicts").to_pylist()
+    assert [row["decision"] for row in rows] == ["fix", "accept", "accept", "reject", "skip"]
+    assert rows[1]["replaces"] == rows[0]["verdict_id"]
+    assert {row["task_id"] for row in current} == {first, *seen}
+    (kept,) = [row for row in current if row["task_id"] == first]
+    assert (kept["decision"], kept["note"]) == ("accept", NOTE)
+
+
+def test_looking_changes_nothing_but_the_look(url, browser):
+    ann = Reviewer(browser, url, "Ann")
+    task = ann.task
+    titles = []
+    for _ in range(5):
+        titles.append(ann.text(".view-title"))
+        ann.press("v")
+    assert sorted(titles) == ["Image", "Mask alone", "Overlay", "Zoomed, no mask", "Zoomed, with mask"]
+    before = pixels(ann)
+    for key in ("e", "+", "ArrowLeft", "o", ".", "c", "k"):
+        ann.press(key)
+        after = pixels(ann)
+        assert after != before or key == "c", key
+        before = after
+    assert ann.page.locator(".stage canvas.picture").evaluate("c => c.style.filter") == "contrast(1.5)"
+    ann.page.keyboard.down(" ")
+    assert ann.text(".view-title") == "Mask hidden"
+    ann.page.keyboard.up(" ")
+    ann.press("?")
+    assert ann.page.get_by_role("dialog").is_visible()
+    ann.press("a", "Escape")
+    assert ann.task == task
+    kept = ann.page.evaluate("JSON.parse(localStorage.getItem('curation/preferences'))")
+    assert kept["contrast"] == 1.5
+    ann.close()
+
+
+def pixels(reviewer: Reviewer) -> str:
+    return reviewer.page.locator(".stage").evaluate(
+        "stage => [...stage.querySelectorAll('canvas')].map(c => c.toDataURL()).join()"
+    )
+
+
+def test_the_page_is_told_nothing_that_colours_a_judgement(url, browser):
+    context = browser.new_context()
+    page = context.new_page()
+    bodies = []
+    page.on(
+        "response",
+        lambda response: bodies.append(response.text()) if "/review/tasks" in response.url else None,
+    )
+    page.goto(url)
+    page.get_by_label("Your name").fill("Cy")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(SHOWN, timeout=60_000)
+    page.wait_for_timeout(200)
+    told = " ".join(bodies)
+    assert json.loads(bodies[0])["tasks"]
+    assert not re.search("purpose|predicted|score|stability|gold|mask_id|rater|verdict_id", told)
+    context.close()
+
+
+def test_it_fits_the_window_and_has_names_for_everything(url, browser):
+    di = Reviewer(browser, url, "Di")
+    di.press("m")
+    for width, scheme in ((1280, "light"), (1920, "dark")):
+        di.page.emulate_media(color_scheme=scheme)
+        di.page.set_viewport_size({"width": width, "height": 800})
+        di.page.wait_for_timeout(300)
+        assert di.page.evaluate("document.querySelector('.stMain').scrollHeight") <= 800
+        for element in di.page.locator(".review button:visible, .review select, .review textarea").all():
+            assert (element.get_attribute("aria-label") or element.inner_text()).strip()
+            box = element.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width + 1
+    di.close()
