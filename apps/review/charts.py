@@ -11,18 +11,21 @@ from curation.report.charts import COLOURS, STEPS
 from curation.report.page.blocks import Figure
 
 #: Width of a chart, in px: two stand beside each other on a screen of 1280 px, three on one of 1920.
-WIDTH = 560
+WIDTH = 540
 
 _DARK = dict([*COLOURS.values(), *STEPS])
 _COLOUR = re.compile("|".join(map(re.escape, _DARK)))
 
 
-def draw(chart: Any, alt: str) -> None:
-    """The chart as wide as it was made; `alt` says in words what it shows."""
-    spec = json.dumps(chart.to_dict())
+def draw(chart: Any, alt: str, is_wide: bool = False) -> None:
+    """The chart as wide as it was made, or as wide as its place; `alt` says in words what it shows."""
+    text = json.dumps(chart.to_dict())
     if st.context.theme.type == "dark":
-        spec = _COLOUR.sub(lambda found: _DARK[found[0]], spec)
-    st.vega_lite_chart(spec=json.loads(spec), theme=None, width="content", alt=alt)
+        text = _COLOUR.sub(lambda found: _DARK[found[0]], text)
+    spec = json.loads(text)
+    if is_wide:
+        spec |= {"width": "container", "autosize": {"type": "fit", "contains": "padding"}, "padding": 4}
+    st.vega_lite_chart(spec=spec, theme=None, width="stretch" if is_wide else "content", alt=alt)
 
 
 def show(figure: Figure) -> None:

@@ -1,14 +1,17 @@
 """Rows of reports and of other questions for the views, asked of a lake that nobody waits for.
 
-Every answer is of one version of the lake, and kept until there is a newer one; which version is the newest is asked
-at most every `FRESH_S` seconds. So many open pages ask no more of the lake than one.
+An answer is kept until the lake has a newer version, which is looked up at most every `FRESH_S` seconds; one that took
+long is kept for `PATIENCE` times as long even then, so that reviewers who commit all the time do not keep the machine
+busy with reports. Pages that ask the same at once wait for one answer.
 """
 
 import queue
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -19,10 +22,11 @@ from curation import queries
 from curation.lake import Lake
 
 T = TypeVar("T")
-#: A page that shows a number is at most so old, in seconds.
 FRESH_S = 2.0
-#: Answers kept for all pages together; the oldest go first.
-MAX_KEPT = 256
+#: A question may take this part of a page's time at most: 1 / 10.
+PATIENCE = 10
+#: Answers kept for all pages together, pictures among them; those not asked for longest go first.
+MAX_KEPT = 1_000
 
 #: Read-only connections that wait for the next caller.
 _idle: "queue.LifoQueue[Lake]" = queue.LifoQueue()
@@ -37,6 +41,21 @@ class Answer:
     took_s: float
 
 
+@dataclass
+class _Kept:
+    """One question's newest answer, of `version` (None before the first); `lock` is held while it is asked."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    version: int | None = None
+    answer: Any = None
+    took_s: float = 0.0
+    asked_s: float = 0.0
+
+
+_kept: "OrderedDict[tuple, _Kept]" = OrderedDict()
+_guard = threading.Lock()
+
+
 @contextmanager
 def lake(at: str | None = None) -> Iterator[Lake]:
     """A lake for reading, now or as it was. One that failed is closed, not handed on."""
@@ -47,6 +66,11 @@ def lake(at: str | None = None) -> Iterator[Lake]:
     try:
         borrowed = _idle.get_nowait()
     except queue.Empty:
+        borrowed = None
+    if borrowed is not None and borrowed.root != data.root():
+        borrowed.close()
+        borrowed = None
+    if borrowed is None:
         borrowed = Lake.open(data.root(), read_only=True)
     try:
         yield borrowed
@@ -56,32 +80,49 @@ def lake(at: str | None = None) -> Iterator[Lake]:
     _idle.put(borrowed)
 
 
-@st.cache_data(ttl=FRESH_S, show_spinner=False)
-def version() -> int:
-    """The newest version of the lake."""
-    with lake() as lake_:
-        return lake_.version()
-
-
 def ask(question: Callable[..., T], *given: Any, at: str | None = None) -> T:
-    """What `question(lake, *given)` answers, kept for this version of the lake. Its values must not be changed."""
-    return _kept(f"{question.__module__}.{question.__qualname__}", given, at, version(), question)
+    """What `question(lake, *given)` answers. Its values are shared between pages and must not be changed."""
+    kept = _place((data.root(), at, question.__module__, question.__qualname__, *given))
+    with kept.lock:
+        newest = _version(str(data.root()))
+        is_old = time.monotonic() - kept.asked_s > PATIENCE * kept.took_s
+        if kept.version is None or (kept.version != newest and is_old):
+            kept.asked_s = time.monotonic()
+            with lake(at) as lake_:
+                kept.answer = question(lake_, *given)
+            kept.took_s = time.monotonic() - kept.asked_s
+            kept.version = newest
+        return kept.answer
+
+
+def forget() -> None:
+    """Ask everything anew: who has just written wants to see it."""
+    _version.clear()
+    with _guard:
+        _kept.clear()
 
 
 def report(name: str, at: str | None = None, **given: Any) -> Answer:
     """A report with these parameters. Raises QueryError where they do not fit."""
-    return ask(_run, name, tuple(sorted(given.items())), at=at)
+    return ask(run, name, tuple(sorted(given.items())), at=at)
+
+
+def rows(name: str, **given: Any) -> list[dict]:
+    """Rows of a report on the newest version."""
+    return report(name, **given).rows.to_pylist()
+
+
+def run(lake_: Lake, name: str, given: tuple[tuple[str, Any], ...]) -> Answer:
+    """A report with its parameters as (name, value)."""
+    query = known()[name]
+    started = time.monotonic()
+    return Answer(query, query.run(lake_, **dict(given)), time.monotonic() - started)
 
 
 @st.cache_resource(show_spinner=False)
 def known() -> dict[str, queries.Query]:
     """Every report; their files do not change while the app runs."""
     return queries.load()
-
-
-def rows(name: str, **given: Any) -> list[dict]:
-    """Rows of a report on the newest version."""
-    return report(name, **given).rows.to_pylist()
 
 
 def snapshots(lake_: Lake) -> list[tuple[str, str]]:
@@ -98,13 +139,16 @@ def runs(lake_: Lake) -> list[dict]:
     ).to_pylist()
 
 
-@st.cache_resource(max_entries=MAX_KEPT, show_spinner=False)
-def _kept(name: str, given: tuple, at: str | None, version: int, _question: Callable[..., Any]) -> Any:
-    with lake(at) as lake_:
-        return _question(lake_, *given)
+@st.cache_data(ttl=FRESH_S, show_spinner=False)
+def _version(root: str) -> int:
+    with lake() as lake_:
+        return lake_.version()
 
 
-def _run(lake_: Lake, name: str, given: tuple) -> Answer:
-    query = known()[name]
-    started = time.monotonic()
-    return Answer(query, query.run(lake_, **dict(given)), time.monotonic() - started)
+def _place(key: tuple) -> _Kept:
+    with _guard:
+        kept = _kept.setdefault(key, _Kept())
+        _kept.move_to_end(key)
+        while len(_kept) > MAX_KEPT:
+            _kept.popitem(last=False)
+        return kept

@@ -52,9 +52,9 @@ def literal(text: str) -> str:
     return MARKDOWN.sub(r"\\\g<0>", text)
 
 
-def whole(about_: str) -> object:
-    """A column of numbers that are shown without decimals."""
-    return st.column_config.NumberColumn(help=about_, format="%.0f")
+def number(about_: str, n_decimals: int = 0) -> object:
+    """A column of numbers with so many decimals."""
+    return st.column_config.NumberColumn(help=about_, format=f"%.{n_decimals}f")
 
 
 def downloads(rows: pa.Table, name: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from apps.review import access, charts, data, gallery, reports
+from apps.review import access, charts, data, gallery, reports, tables
 from apps.review.gallery import Group
 from curation.engine.figures import FIGURES, Measured, Selection
 from curation.errors import CurationError
@@ -186,23 +186,71 @@ def bad_share(lake: Lake, subject: Subject, level: float) -> Measured | None:
 
 
 def _by_reason(subject: Subject) -> tuple[Failings | None, str]:
-    counts = reports.ask(reasons, subject.run_id)
+    counts = dict(reports.ask(reasons, subject.run_id))
+    shares = _shares(subject.run_id)
     groups = [
         Failing(
             reason,
             reason.replace("_", " "),
-            counted(n, "mask"),
+            _reason_words(n, shares.get(reason)),
             Group(
                 f"run_id = {subject.run_id} AND mask_id IN "
                 f"(SELECT mask_id FROM current_verdicts WHERE list_contains(reasons, '{reason}'))"
             ),
+            _reason_dot(reason, shares.get(reason)),
         )
-        for reason, n in counts
+        for reason, n in counts.items()
         if reason in REVIEW.reasons
     ]
-    return Failings(groups, "Masks of which a reviewer named this reason, however they were drawn."), (
+    note = "Masks of which a reviewer named this reason, however they were drawn."
+    if shares:
+        row = next(iter(shares.values()))
+        note += f" Shares are of the newest sample of this run, {row['sample']}: {row['design']}."
+    return Failings(groups, note), (
         "No reviewer has named a reason on a mask of this run yet. Draw a sample in Queue, and judge it in Review."
     )
+
+
+def _shares(run_id: int) -> dict[str, dict]:
+    """Reason -> its row of `quality_estimate`, by the newest sample that was drawn from this run alone and not on purpose."""
+    name = reports.ask(newest_sample, run_id)
+    if name is None:
+        return {}
+    rows = reports.rows("quality_estimate", sample=name)
+    return {
+        row["figure"].removeprefix("reason:"): row
+        for row in rows
+        if row["figure"].startswith("reason:") and row["estimate"] is not None
+    }
+
+
+def newest_sample(lake: Lake, run_id: int) -> str | None:
+    """The newest judged sample of which every mask is of the run, and from which a rate follows."""
+    found = lake.con.execute(
+        """
+        SELECT sample FROM samples
+        WHERE sample IN (SELECT sample FROM settled_verdicts)
+        GROUP BY sample
+        HAVING min(run_id) = $run_id AND max(run_id) = $run_id AND any_value(design) <> 'purposive'
+        ORDER BY min(drawn_at) DESC, sample
+        LIMIT 1
+        """,
+        {"run_id": run_id},
+    ).fetchone()
+    return found[0] if found else None
+
+
+def _reason_words(n: int, row: dict | None) -> str:
+    words = counted(n, "mask")
+    return (
+        words if row is None else f"{words}, {share(row['estimate'], row['low'], row['high'])} of the frame"
+    )
+
+
+def _reason_dot(reason: str, row: dict | None) -> dict | None:
+    if row is None:
+        return None
+    return dot(reason.replace("_", " "), row["estimate"], row["low"], row["high"])
 
 
 def reasons(lake: Lake, run_id: int) -> list[tuple[str, int]]:
@@ -254,7 +302,7 @@ def _choose(found: Failings, by: str) -> Failing | None:
     dots = [failing.dot for failing in found.groups if failing.dot]
     if dots:
         charts.draw(figures.intervals(dots, 2 * charts.WIDTH, "share of masks"), told("Share of masks", dots))
-    st.caption(found.note)
+    st.caption(tables.literal(found.note))
     return by_name.get(name)
 
 
@@ -275,6 +323,7 @@ def _draw(person: access.Person, subject: Subject, chosen: Failing) -> None:
         with data.lake() as lake:
             drawn = samples.draw(lake, samples.Request(**request, scope=scope, drawn_by=person.rater))
     except CurationError as error:
-        st.error(str(error))
+        st.error(tables.literal(str(error)))
     else:
+        reports.forget()
         st.success(f"{counted(drawn.num_rows, 'mask')} drawn as {name}: judge them in Review.")

@@ -94,7 +94,7 @@ def _closer() -> None:
     for column, (label, value, about) in zip(st.columns(4), numbers, strict=True):
         column.metric(label, value, help=about)
     if progress.raters:
-        config = {"verdicts_per_hour": tables.whole(RATER_COLUMNS["verdicts_per_hour"])}
+        config = {"verdicts_per_hour": tables.number(RATER_COLUMNS["verdicts_per_hour"])}
         alt = "Raters of the sample"
         tables.show(_rater_rows(progress), RATER_COLUMNS, key="queue_raters", alt=alt, config=config)
     _waiting(progress)
@@ -182,9 +182,11 @@ def _draw(person: access.Person) -> None:
     with st.form("draw"):
         left, right = st.columns(2)
         given: dict[str, Any] = {"design": design, "drawn_by": person.rater}
-        given["name"] = left.text_input("Name", max_chars=80, help="letters, digits, '.', '_' and '-'")
+        given["name"] = left.text_input(
+            "Name", max_chars=80, key="draw_name", help="letters, digits, '.', '_' and '-'"
+        )
         given["size"] = right.number_input(
-            "Masks", 1, value=200, help="with pps: draws, which may hit a mask twice"
+            "Masks", 1, value=200, key="draw_size", help="with pps: draws, which may hit a mask twice"
         )
         run_id = left.selectbox("Run", [None, *_runs()], format_func=_run_words, help=_run_help())
         given["seed"] = right.number_input("Seed", 0, value=0, help="the same seed draws the same masks")
@@ -226,13 +228,13 @@ def _draw_now(given: dict[str, Any], scope: Scope) -> None:
         with data.lake() as lake:
             drawn = samples.draw(lake, samples.Request(scope=scope, **given))
     except CurationError as error:
-        st.error(str(error))
+        st.error(tables.literal(str(error)))
         return
     images = len(set(drawn["image_id"].to_pylist()))
     st.success(
         f"{counted(drawn.num_rows, 'mask')} of {counted(images, 'image')} drawn as {given['name']}: judge them in Review."
     )
-    reports.version.clear()
+    reports.forget()
 
 
 def _runs() -> list[int]:

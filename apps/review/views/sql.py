@@ -95,7 +95,8 @@ def _asked(query: Query, given: dict[str, Any], at: str | None) -> Shown | str:
         name: value for name, value in given.items() if value is not None or _has_null_default(query, name)
     }
     try:
-        answer = reports.report(query.name, at=at, **given)
+        with st.spinner("Asking …"), reports.lake(at) as lake:
+            answer = reports.run(lake, query.name, tuple(given.items()))
     except CurationError as error:
         return str(error)
     return Shown(f"{query.name} {at}", query.name, answer.rows, tables.about(query), answer.took_s)

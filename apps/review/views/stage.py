@@ -8,8 +8,21 @@ import streamlit as st
 from apps.review import access, charts, reports, tables
 from curation.engine import progress
 from curation.engine.progress import RunProgress
-from curation.report.page.engine import COURSES, course
-from curation.report.page.words import counted, number, plain, seconds, share, stage
+from curation.lake import Lake
+from curation.report import figures
+from curation.report.page.engine import COURSES
+from curation.report.page.engine import course as course_of
+from curation.report.page.words import (
+    counted,
+    number,
+    percent,
+    percent_interval,
+    plain,
+    seconds,
+    share,
+    stage,
+)
+from curation.sampling import course, estimates, judged, samples, stopping
 
 #: Seconds between two looks at what is under way, and at the figures of finished work.
 RUNNING_S, FIGURES_S = 5, 30
@@ -44,7 +57,23 @@ SPEEDS = {
         "working_s_per_image_high",
         "device",
     ),
+    "review_throughput": (
+        "given_on",
+        "rater",
+        "n_verdicts",
+        "active_h",
+        "verdicts_per_hour",
+        "verdicts_per_hour_low",
+        "verdicts_per_hour_high",
+        "median_took_s",
+        "n_drawn",
+        "drawn_took_s",
+    ),
 }
+#: Part of a column's name -> decimals.
+DECIMALS = {"_per_hour": 0, "_s": 1, "_h": 2}
+#: Whose rows only curators see.
+OF_RATERS = "review_throughput"
 
 
 def show(person: access.Person) -> None:
@@ -55,7 +84,8 @@ def show(person: access.Person) -> None:
             "Nothing is here yet. Make masks with `curation generate`, or bring some with `curation import`."
         )
         return
-    _engine()
+    _quality()
+    _engine(person.may_open("queue"))
 
 
 # -- under way -----------------------------------------------------------------------------------
@@ -113,16 +143,127 @@ def _ago(moment: datetime | None) -> str:
     return f"{seconds(float(round(max(passed, 0))))} ago" if passed >= 1 else "now"
 
 
+# -- quality -------------------------------------------------------------------------------------
+
+
+@st.fragment(run_every=FIGURES_S)
+def _quality() -> None:
+    """What people's verdicts say of a frame, and how its interval narrows while they come in."""
+    st.subheader("Quality by people's verdicts", anchor=False)
+    drawn = {row["sample"]: row for row in reports.ask(samples.summaries).to_pylist()[::-1]}
+    names = [name for name, row in drawn.items() if row["design"] != "purposive"]
+    if not names:
+        st.info(
+            "No sample that a rate could follow from. Draw one in Queue, or with `curation sample draw NAME --design srs "
+            "--size 200`, and judge it in Review."
+        )
+        return
+    figures_ = {figure.name: figure for figure in judged.figures()}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Sample", names, key="stage_sample", width=280)
+        figure = st.selectbox(
+            "Figure", list(figures_), key="stage_figure", width=280, help="share of the masks of the frame"
+        )
+        half_width = st.number_input(
+            "Wanted ±",
+            0.005,
+            0.5,
+            0.05,
+            0.005,
+            format="%.3f",
+            key="stage_half_width",
+            width=140,
+            help="judge until the share is known to so much, however often one looks",
+        )
+    if not drawn[name]["n_judged"]:
+        st.info(
+            f"Nobody has judged a mask of this sample ({counted(drawn[name]['n_masks'], 'mask')}) yet. Open Review."
+        )
+        return
+    chart, table = st.columns([1, 1], gap="medium")
+    with chart:
+        _course(name, figures_[figure])
+        _enough(name, figure, half_width)
+    with table:
+        _figures(name)
+
+
+def _course(name: str, figure: judged.Figure) -> None:
+    """The estimate over the number of verdicts, with its band."""
+    points = reports.ask(course.course, name, figure.name)
+    if not points:
+        st.info(
+            f"{figure.name} is estimated once {counted(course.LEAST, 'mask')} are judged that tell about it."
+        )
+        return
+    rows = [
+        {"x": point.n_judged, "value": point.estimate, "low": point.low, "high": point.high}
+        for point in points
+    ]
+    last = points[-1]
+    words = share(last.estimate, last.low, last.high)
+    st.markdown(f"**{words}** · {tables.literal(figure.about)}")
+    charts.draw(
+        figures.narrowing(rows, charts.WIDTH, "masks with a verdict that counts"),
+        f"Share of masks: {figure.about}, over the number of judged masks; {words} after {counted(last.n_judged, 'mask')}.",
+        is_wide=True,
+    )
+
+
+def _enough(name: str, figure: str, half_width: float) -> None:
+    """Whether the sample is judged enough for that half-width."""
+    found = reports.ask(enough_for, name, figure, half_width)
+    words = f"{found.needed}; {share(found.share, found.low, found.high)}, valid however often one looks."
+    if found.is_enough:
+        st.success(f"Enough: {words}", icon=":material/check_circle:")
+    else:
+        st.info(f"Not yet enough: {words}", icon=":material/hourglass_bottom:")
+
+
+def enough_for(lake: Lake, name: str, figure: str, half_width: float) -> stopping.Enough:
+    return stopping.enough(lake, name, figure, half_width=half_width)
+
+
+def estimate_rows(lake: Lake, name: str) -> list[dict]:
+    return estimates.rows(estimates.estimate(lake, name)).to_pylist()
+
+
+def _figures(name: str) -> None:
+    """All figures of the sample that anything is known of."""
+    rows = [row for row in reports.ask(estimate_rows, name) if row["estimate"] is not None]
+    if not rows:
+        return
+    abouts = {figure.name: figure.about for figure in judged.figures()}
+    shown = pa.table(
+        {
+            "figure": [abouts[row["figure"]] for row in rows],
+            "share": [share(row["estimate"], row["low"], row["high"]) for row in rows],
+            "images_like_these": [percent_interval(row["images_low"], row["images_high"]) for row in rows],
+            "n_masks": [row["n_masks"] for row in rows],
+            "n_images": [row["n_images"] for row in rows],
+        }
+    )
+    about = {
+        "figure": "what is counted",
+        "share": "share of the masks of the frame, with its 95 % interval",
+        "images_like_these": "95 % interval for other images like these, with the image as cluster",
+        "n_masks": "masks that tell about it",
+        "n_images": "images that they lie on",
+    }
+    tables.show(shown, about, key="stage_figures", alt=f"Shares by the verdicts on sample {name}")
+    st.caption(tables.literal(rows[0]["design"]) + ".")
+
+
 # -- the engine ----------------------------------------------------------------------------------
 
 
 @st.fragment(run_every=FIGURES_S)
-def _engine() -> None:
-    """Figures of runs, cycles and stages."""
+def _engine(sees_raters: bool) -> None:
+    """Figures of runs, cycles and stages, and the speed of machines and people."""
     _evolution()
     _readiness()
     _summary()
-    _throughput()
+    _throughput(sees_raters)
 
 
 def _evolution() -> None:
@@ -130,10 +271,24 @@ def _evolution() -> None:
     if not rows:
         return
     st.subheader("Cycle by cycle", anchor=False)
+    shown = [name for name in COURSES if any(row[name] for row in rows)]
+    if len(rows) == 1:
+        _only_cycle(rows[0], shown)
+        return
     with st.container(horizontal=True, gap="medium"):
-        for name in COURSES:
-            if any(row[name] for row in rows):
-                charts.show(course([row for row in rows if row[name] is not None], name))
+        for name in shown:
+            charts.show(course_of([row for row in rows if row[name] is not None], name))
+
+
+def _only_cycle(row: dict, names: list[str]) -> None:
+    """The figures of a lake of one cycle, where a chart would show one dot."""
+    for column, name in zip(st.columns(max(len(names), 4)), names, strict=False):
+        title, is_share = COURSES[name]
+        value = percent(row[name]) if is_share else plain(row[name])
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        column.metric(title, value)
+        column.caption(percent_interval(low, high) if is_share else f"{plain(low)}–{plain(high)}")
+    st.caption(f"{stage(row['stage'], row['cycle']).capitalize()}. 95 % intervals; {row['design']}.")
 
 
 def _readiness() -> None:
@@ -179,19 +334,20 @@ def _summary() -> None:
         st.caption(f"In brackets: 95 % intervals; {rows[0]['design']}.")
 
 
-def _throughput() -> None:
-    st.subheader("Throughput", anchor=False)
+def _throughput(sees_raters: bool) -> None:
     for name, columns in SPEEDS.items():
-        if name not in reports.known():
+        if name == OF_RATERS and not sees_raters:
             continue
         answer = reports.report(name)
-        shown = answer.rows.select([c for c in columns if c in answer.rows.column_names])
+        st.subheader(answer.query.title, anchor=False)
+        about = tables.about(answer.query)
         config = {
-            c: tables.whole(tables.about(answer.query)[c])
-            for c in shown.column_names
-            if c.endswith("_per_hour")
+            column: tables.number(about[column], n_decimals)
+            for column in columns
+            for part, n_decimals in DECIMALS.items()
+            if part in column
         }
-        tables.show(
-            shown, tables.about(answer.query), key=f"stage_{name}", alt=answer.query.title, config=config
-        )
-        st.caption(" ".join(answer.query.about.split(". ")[0].split()) + ".")
+        shown = answer.rows.select(columns)
+        tables.show(shown, about, key=f"stage_{name}", alt=answer.query.title, config=config)
+        if shown.num_rows:
+            st.caption(f"Bounds are of 95 % intervals; {answer.rows['design'][0].as_py()}.")
