@@ -66,6 +66,7 @@ def streamlit_words(workspace: Path, host: str, port: int, opens_browser: bool) 
         # The code of an installed app does not change; watching it costs time at every start.
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
+        "server.showEmailPrompt": "false",
     }
     if (workspace / SECRETS_FILE).is_file():
         options["secrets.files"] = str(workspace / SECRETS_FILE)
