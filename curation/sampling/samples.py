@@ -1,7 +1,9 @@
 """Samples: drawn from a frame, kept in the table `samples` with all that an estimate needs, listed and shown."""
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -105,7 +107,7 @@ def draw(lake: Lake, request: Request, at: str | int | None = None) -> pa.Table:
     QueryError for a bad condition, expression or run.
     """
     check_is_free(lake.con, request.name)
-    with Lake.open(lake.root, at=lake.version() if at is None else at) as past:
+    with _as_of(lake, at) as past:
         version = past.version()
         found = frame.read(past, request.scope, _expressions(request))
         if request.size > len(found):
@@ -121,6 +123,20 @@ def draw(lake: Lake, request: Request, at: str | int | None = None) -> pa.Table:
 
     lake.commit(keep, f"sample {request.name} drawn")
     return rows
+
+
+@contextlib.contextmanager
+def _as_of(lake: Lake, at: str | int | None) -> Iterator[Lake]:
+    """The lake at a tag or version; as it is now, one version of it, whoever writes meanwhile."""
+    if at is not None:
+        with Lake.open(lake.root, at=at) as past:
+            yield past
+        return
+    lake.con.execute("BEGIN")
+    try:
+        yield lake
+    finally:
+        lake.con.execute("ROLLBACK")
 
 
 def check_is_free(con: duckdb.DuckDBPyConnection, name: str) -> None:
