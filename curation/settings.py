@@ -23,9 +23,10 @@ class LakeSettings:
     #: How long a commit waits for other writers. A shard's commit takes about 0.1 s, so this
     #: outlasts a queue of hundreds; beyond it something hangs and a person must look.
     commit_patience_s: float = 120.0
-    #: First pause between two tries; doubles up to `commit_pause_max_s`, times a random 0.5..1.
+    #: First pause between two tries; doubles up to `commit_pause_max_s`, times a random 0.5..1. A reviewer waits for it, so
+    #: it is short; a try costs microseconds.
     commit_pause_s: float = 0.02
-    commit_pause_max_s: float = 1.0
+    commit_pause_max_s: float = 0.25
     #: How long SQLite itself waits for a lock before it says so; then the pauses above take over.
     sqlite_busy_ms: int = 1_000
     #: Commits of fewer rows a table are kept in the catalog: 20 verdicts make no Parquet file.

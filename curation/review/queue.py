@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 
 import duckdb
 
@@ -169,9 +170,13 @@ def _choose(
         if purpose in purposes:
             waiting = state.waiting(con, purpose)
             chosen += [(m, purpose) for m in planned.masks if m.mask_id in waiting]
-    if chosen or not purposes & ROUTINE:
+    if not purposes & ROUTINE:
+        return chosen[:n]  # asked for by itself, whatever the rater holds for review
+    if chosen:
         return chosen[: max(0, min(n, _cap(state) - state.n_open))]
-    free = list(_free(state, planned, purposes))
+    # Enough to tell whether the masks run out; a large sample is not walked to its end.
+    n_enough = math.ceil(2 * REVIEW.tasks_at_once / state.speed_share)
+    free = list(islice(_free(state, planned, purposes), n_enough))
     n_more = min(n, _allowance(state, len(free)) - state.n_open)
     # Small masks are judged apart: a batch holds either kind.
     batch = [(m, purpose) for m, purpose in free if m.is_small == free[0][0].is_small]

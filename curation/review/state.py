@@ -12,19 +12,36 @@ from curation.settings import REVIEW
 #: A rater's speed is the median over so many of the last verdicts: one pause must not make a slow rater.
 RECENT = 50
 
-_OPEN = """
-    SELECT tasks.mask_id, tasks.rater, tasks.purpose
+# Each look into the lake costs some 10 ms, whatever it finds: one a table, and all questions are asked of the answers.
+_TASKS = """
+    SELECT task_id, sample, mask_id, rater, purpose, lease_until
     FROM tasks
-    ANTI JOIN current_verdicts USING (task_id)
-    WHERE tasks.sample = $sample AND tasks.lease_until > $now
+    WHERE sample = $sample OR rater = $rater
+"""
+_VERDICTS = """
+    SELECT verdict_id, task_id, mask_id, rater, purpose, decision, replaces, took_s, given_at, committed_at
+    FROM verdicts
+    WHERE sample = $sample
 """
 _JUDGED = """
     SELECT mask_id, rater, purpose, decision, took_s, committed_at
-    FROM current_verdicts
-    WHERE sample = $sample AND purpose <> 'image'
+    FROM verdicts_here
+    ANTI JOIN (SELECT replaces FROM verdicts_here) AS later ON later.replaces = verdicts_here.verdict_id
+    WHERE decision <> 'withdrawn' AND purpose <> 'image'
     ORDER BY given_at, verdict_id
 """
-_MINE = "SELECT sample, mask_id, purpose FROM tasks WHERE rater = $rater"
+_OPEN = """
+    SELECT mask_id, rater, purpose
+    FROM tasks_here
+    ANTI JOIN (
+        SELECT given.task_id
+        FROM verdicts_here AS given
+        ANTI JOIN (SELECT replaces FROM verdicts_here) AS later ON later.replaces = given.verdict_id
+        WHERE given.decision <> 'withdrawn'
+    ) AS done USING (task_id)
+    WHERE sample = $sample AND lease_until > $now
+"""
+_MINE = "SELECT sample, mask_id, purpose FROM tasks_here WHERE rater = $rater"
 _ADJUDICATE = """
     SELECT mask_id FROM settled_verdicts
     WHERE sample = $sample AND needs_adjudication AND NOT list_contains(raters, $rater)
@@ -65,12 +82,20 @@ class State:
     def read(cls, con: duckdb.DuckDBPyConnection, sample: str, rater: str, now: datetime) -> "State":
         """The state of the sample for a rater, as the open transaction of `con` sees it."""
         state = cls(sample, rater, now)
+        here = {
+            "tasks_here": con.execute(_TASKS, {"sample": sample, "rater": rater}).to_arrow_table(),
+            "verdicts_here": con.execute(_VERDICTS, {"sample": sample}).to_arrow_table(),
+        }
+        for name, table in here.items():
+            con.register(name, table)
         state._add_open(con.execute(_OPEN, {"sample": sample, "now": now}).fetchall())
-        state._add_judged(con.execute(_JUDGED, {"sample": sample}).fetchall())
+        state._add_judged(con.execute(_JUDGED).fetchall())
         for of_sample, mask_id, purpose in con.execute(_MINE, {"rater": rater}).fetchall():
             state.known.add(mask_id)
             if of_sample == sample:
                 state.handed.setdefault(purpose, set()).add(mask_id)
+        for name in here:
+            con.unregister(name)
         return state
 
     def waiting(self, con: duckdb.DuckDBPyConnection, purpose: str) -> set[int]:
