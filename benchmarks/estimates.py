@@ -116,8 +116,8 @@ CASES = (
 )
 
 
-def sampled(frame: Population, case: Case, size: int, rng: np.random.Generator) -> Answers:
-    """One sample of the frame, as the table `samples` would hold it, and its masks with an answer."""
+def sampled(frame: Population, case: Case, size: int, rng: np.random.Generator) -> tuple[Answers, np.ndarray]:
+    """The masks with an answer of one sample, which is as the table `samples` holds it, and the places of all in the frame."""
     draw = case.draw(frame, size, rng)
     stratum = frame.stratum if case.design == "stratified" else np.zeros(len(frame.image), np.int64)
     n_images = np.array(
@@ -136,17 +136,16 @@ def sampled(frame: Population, case: Case, size: int, rng: np.random.Generator) 
         "draw_probability": draw.single,
         "n_draws": draw.n_draws,
     }
-    # Small masks are judged last, as the queue has them.
-    order = np.lexsort((np.arange(len(at)), frame.is_small[at]))
     has_answer = np.zeros(len(at), bool)
-    n_now = round(case.answered * (~frame.is_small[at]).sum()), round(case.answered * frame.is_small[at].sum())
-    has_answer[order[: n_now[0]]] = True
-    has_answer[np.flatnonzero(frame.is_small[at])[: n_now[1]]] = True
-    del order
+    for is_small in (False, True):  # each in its order, as the queue has them
+        of_size = np.flatnonzero(frame.is_small[at] == is_small)
+        has_answer[of_size[: round(case.answered * len(of_size))]] = True
     return answers(Drawn(case.design, columns, frame.is_small[at]), has_answer), at
 
 
-def replicate(frame: Population, case: Case, size: int, rng: np.random.Generator) -> tuple[Estimates, np.ndarray]:
+def replicate(
+    frame: Population, case: Case, size: int, rng: np.random.Generator
+) -> tuple[Estimates, np.ndarray]:
     """The estimate of the share of good masks from one sample, and which of those judged are good."""
     of, at = sampled(frame, case, size, rng)
     y = frame.is_good[at[of.place]]
@@ -189,7 +188,7 @@ def simulate(frame: Population, case: Case, size: int, n_replicates: int, seed: 
 
 
 def is_right(case: Case, line: Line) -> bool:
-    is_ratio = case.design in ("pps", "two_stage") and not case.is_total or case.with_score
+    is_ratio = (case.design in ("pps", "two_stage") and not case.is_total) or case.with_score
     is_unbiased = abs(line.bias) < MOST_BIAS or (is_ratio and abs(line.bias_of_error) < MOST_RATIO_BIAS)
     return is_unbiased and LOWEST <= line.covers <= HIGHEST
 
@@ -207,8 +206,12 @@ def main() -> int:
     n_wrong = 0
     for number, (name, shape) in enumerate(FRAMES.items()):
         frame = population(*shape, seed=number)
-        print(f"\n{name}: {len(frame.image):,} masks, truth {frame.truth:.4f}; {n_replicates:,} samples a line\n")
-        print(f"{'design, estimator':32}{'masks':>6}{'bias':>7}{'of error':>10}{'covers':>9}{'naive':>8}{'width':>8}{'gain':>7}")
+        print(
+            f"\n{name}: {len(frame.image):,} masks, truth {frame.truth:.4f}; {n_replicates:,} samples a line\n"
+        )
+        print(
+            f"{'design, estimator':32}{'masks':>6}{'bias':>7}{'of error':>10}{'covers':>9}{'naive':>8}{'width':>8}{'gain':>7}"
+        )
         for case in CASES:
             for size in SIZES:
                 line = simulate(frame, case, size, n_replicates, seed=size)
