@@ -39,6 +39,8 @@ SECRET_FILE = "review.secret"
 #: A token outlives a working day; after that the page asks to be loaded again.
 TOKEN_S = 16 * 3600.0
 MAX_NAME = 80
+#: About 700 masks of a simple random sample; who plans to know more closely says so in `review.toml`.
+ENOUGH_HALF_WIDTH = 0.05
 
 
 class AccessError(CurationError):
@@ -58,10 +60,13 @@ class Person:
 
 @dataclass(frozen=True)
 class Rules:
-    """What `review.toml` says: role -> patterns of raters, and minutes of judging after which a pause is asked for."""
+    """What `review.toml` says: role -> patterns of raters, minutes of judging after which a pause is asked for, and how
+    closely the share of accepted masks must be known (± 0..1) before the page says that enough is judged.
+    """
 
     roles: Mapping[str, tuple[str, ...]]
-    break_after_min: float
+    break_after_min: float = REVIEW.break_after_min
+    enough_half_width: float = ENOUGH_HALF_WIDTH
 
     def role_of(self, rater: str) -> str | None:
         """The first role, from curator down to rater, with a pattern that fits; None for a stranger."""
@@ -75,16 +80,19 @@ def read_rules(root: Path) -> Rules:
     """The rules of a workspace; without a file everybody who logs in is a rater. Raises InputError."""
     path = root / SETTINGS_FILE
     if not path.is_file():
-        return Rules({"rater": ("*",)}, REVIEW.break_after_min)
+        return Rules({"rater": ("*",)})
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no TOML ({error}): mend it") from error
-    _refuse_strangers(path, "entry", tables, ("roles", "break_after_min"))
-    break_after_min = tables.get("break_after_min", REVIEW.break_after_min)
-    if not isinstance(break_after_min, int | float) or break_after_min < 0:
-        raise InputError(f"{path}: break_after_min is {break_after_min!r}; write minutes, 0 for no pauses")
-    return Rules(_roles(path, tables.get("roles", {"rater": ["*"]})), float(break_after_min))
+    _refuse_strangers(path, "entry", tables, ("roles", "break_after_min", "enough_half_width"))
+    return Rules(
+        _roles(path, tables.get("roles", {"rater": ["*"]})),
+        _number(
+            path, tables, "break_after_min", REVIEW.break_after_min, 24 * 60.0, "minutes, 0 for no pauses"
+        ),
+        _number(path, tables, "enough_half_width", ENOUGH_HALF_WIDTH, 0.5, "a share such as 0.02"),
+    )
 
 
 def checked_name(text: str) -> str:
@@ -155,6 +163,15 @@ def _roles(path: Path, table: Mapping[str, object]) -> dict[str, tuple[str, ...]
                 f'{path}: {role} is {patterns!r}; write a list of names, such as ["*@example.org"]'
             )
     return {role: tuple(patterns) for role, patterns in table.items()}
+
+
+def _number(
+    path: Path, tables: Mapping[str, object], name: str, default: float, most: float, allowed: str
+) -> float:
+    value = tables.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise InputError(f"{path}: {name} is {value!r}; write {allowed}")
+    return float(value)
 
 
 def _refuse_strangers(path: Path, what: str, found: Mapping[str, object], allowed: object) -> None:

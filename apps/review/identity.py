@@ -35,7 +35,9 @@ def _logged_in() -> access.Person:
         _welcome("Log in to judge masks.")
         st.button("Log in", on_click=st.login, type="primary")
         st.stop()
-    rater = str(st.user.get("email") or st.user.get("sub"))
+    # An address that the provider has not verified may be somebody else's.
+    is_verified = st.user.get("email_verified") is not False
+    rater = str((is_verified and st.user.get("email")) or st.user.get("sub"))
     role = data.rules().role_of(rater)
     with st.sidebar:
         st.text(f"{rater} · {role or 'no role'}")

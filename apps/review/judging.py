@@ -12,6 +12,7 @@ from apps.review.access import Person
 from curation.errors import InputError
 from curation.lake import Lake
 from curation.review import queue, verdicts
+from curation.sampling import stopping
 from curation.settings import REVIEW
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class Wish:
     adjudicates: bool = False
 
 
-def tasks(lake: Lake, person: Person, wish: Wish) -> dict[str, object]:
+def tasks(lake: Lake, person: Person, wish: Wish, half_width: float) -> dict[str, object]:
     """The next tasks of a rater, with all that is needed to show them, and how far the sample is."""
     found = queue.open_tasks(lake, person.rater, wish.sample) if wish.starts else []
     purposes = queue.ROUTINE
@@ -43,7 +44,8 @@ def tasks(lake: Lake, person: Person, wish: Wish) -> dict[str, object]:
     return {
         "tasks": _shown(lake, found),
         "lease_until": min(ends).isoformat() if ends else None,
-        "progress": progress(lake, person, wish.sample),
+        # a new page shows its first mask sooner without asking whether enough is judged
+        "progress": progress(lake, person, wish.sample, None if wish.starts else half_width),
     }
 
 
@@ -74,8 +76,8 @@ def _shown(lake: Lake, found: Sequence[queue.Task]) -> list[dict[str, object]]:
     ]
 
 
-def progress(lake: Lake, person: Person, sample: str) -> dict[str, object]:
-    """How far the sample is, and this rater in it; nothing of others."""
+def progress(lake: Lake, person: Person, sample: str, half_width: float | None) -> dict[str, object]:
+    """How far the sample is, and this rater in it; nothing of others, and no share that could pull a judgement."""
     found = queue.progress(lake, sample)
     mine = next((rater for rater in found.raters if rater.rater == person.rater), None)
     return {
@@ -83,7 +85,18 @@ def progress(lake: Lake, person: Person, sample: str) -> dict[str, object]:
         "n_judged": found.n_judged,
         "n_mine": mine.n_verdicts if mine else 0,
         "verdicts_per_hour": mine.verdicts_per_hour if mine else None,
+        "enough": None if half_width is None else _enough(lake, sample, half_width),
     }
+
+
+def _enough(lake: Lake, sample: str, half_width: float) -> str | None:
+    """In words, that enough is judged; None before, and for a sample drawn on purpose, which estimates nothing."""
+    designs = lake.query("SELECT DISTINCT design FROM samples WHERE sample = ?", [sample])[
+        "design"
+    ].to_pylist()
+    if designs == ["purposive"] or not stopping.enough(lake, sample, half_width=half_width).is_enough:
+        return None
+    return f"Enough: the accepted share is known to ± {half_width:g}"
 
 
 def give(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:

@@ -91,7 +91,7 @@ def _picture(image_id: int) -> tuple[bytes, str]:
 async def tasks(request: Request, person: access.Person) -> Response:
     """The next tasks of the rater: {sample, n, starts, adjudicates}."""
     wish = judging.wish(await body_of(request))
-    return answer(await in_lake(judging.tasks, person, wish))
+    return answer(await in_lake(judging.tasks, person, wish, data.rules().enough_half_width))
 
 
 @for_view("review")

@@ -79,6 +79,7 @@ def test_the_first_role_that_fits_counts(tmp_path):
         ("[roles]\nrater = 'a'", "a list of names"),
         ("speed = 3", "unknown entry 'speed'"),
         ("break_after_min = -1", "minutes"),
+        ("enough_half_width = 'small'", "a share"),
     ],
 )
 def test_a_bad_file_says_what_is_wrong(tmp_path, text, message):

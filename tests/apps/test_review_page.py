@@ -73,3 +73,43 @@ def test_the_component_is_given_the_sample_and_a_token(page):
     page.run()
     assert not page.exception
     assert not page.error
+
+
+AUTH = {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "c" * 32, "client_id": "id"}
+
+
+def test_with_a_login_configured_nobody_says_a_name(page, monkeypatch):
+    page.secrets["auth"] = AUTH
+    monkeypatch.setattr("streamlit.user", User({}, is_logged_in=False))
+    page.run()
+    assert not page.exception
+    assert [button.label for button in page.button] == ["Log in"]
+    assert not page.text_input
+
+
+@pytest.mark.parametrize(
+    ("user", "told"),
+    [
+        ({"email": "ann@example.org"}, "ann@example.org · rater"),
+        ({"email": "boss@example.org"}, "boss@example.org · curator"),
+        ({"email": "boss@example.org", "email_verified": False, "sub": "17"}, "17 · no role"),
+        ({"email": "eve@elsewhere.org"}, "eve@elsewhere.org · no role"),
+    ],
+)
+def test_roles_of_people_who_log_in_come_from_the_workspace(page, monkeypatch, user, told):
+    rules = '[roles]\ncurator = ["boss@example.org"]\nrater = ["*@example.org"]\n'
+    (data.root() / "review.toml").write_text(rules)
+    page.secrets["auth"] = AUTH
+    monkeypatch.setattr("streamlit.user", User(user, is_logged_in=True))
+    page.run()
+    assert not page.exception
+    assert page.sidebar.text[0].value == told
+    assert bool(page.error) == ("no role" in told)
+
+
+class User(dict):
+    """What `st.user` is, which AppTest does not have."""
+
+    def __init__(self, claims: dict, is_logged_in: bool) -> None:
+        super().__init__(claims)
+        self.is_logged_in = is_logged_in

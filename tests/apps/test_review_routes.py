@@ -48,7 +48,7 @@ def test_tasks_hold_what_the_canvas_needs_and_nothing_that_colours_a_judgement(a
         pixels = decode(parse_strings([task["rle"]], task["height"], task["width"]))[0]
         y, x = np.nonzero(pixels)
         assert task["box"] == [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
-    assert set(content["progress"]) == {"n_drawn", "n_judged", "n_mine", "verdicts_per_hour"}
+    assert set(content["progress"]) == {"n_drawn", "n_judged", "n_mine", "verdicts_per_hour", "enough"}
     again = app.ask("review/tasks", {**WISH, "starts": True}, app.token("Blind"))[1]
     assert {task["task_id"] for task in again["tasks"]} == {task["task_id"] for task in content["tasks"]}
 

@@ -1,5 +1,8 @@
 """The plain views without a browser: on an empty workspace, and on one that has everything."""
 
+import shutil
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,6 +27,12 @@ def script(view: str, role: str, rater: str) -> None:
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
     return viewed.fill(tmp_path_factory.mktemp("viewed") / "workspace")
+
+
+@pytest.fixture
+def copied(filled, tmp_path):
+    """A copy that a test may write to."""
+    return Path(shutil.copytree(filled, tmp_path / "copied"))
 
 
 @pytest.fixture
@@ -125,11 +134,10 @@ def test_the_past_is_asked_by_its_tag(opened, filled):
 
 def test_the_prompt_answers_reads_no_file_and_says_why(opened, filled, tmp_path):
     page = opened(filled, "sql")
-    ask = page.text_area(key="sql_text")
-    ask.set_value("SELECT count(*) AS n_masks FROM masks")
+    page.text_area(key="sql_text").set_value("SELECT count(*) AS n_masks FROM masks")
     page.button[1].click().run()
     assert table(page, "n_masks")["n_masks"].tolist() == [40]
-    ask.set_value("SELECT * FROM read_csv('/etc/passwd')")
+    page.text_area(key="sql_text").set_value("SELECT * FROM read_csv('/etc/passwd')")
     page.button[1].click().run()
     assert "read_csv" in page.error[0].value
     assert not [one for one in page.dataframe if "n_masks" in one.value.columns]
@@ -177,16 +185,15 @@ def test_the_queue_shows_samples_and_raters(opened, filled):
     assert set(table(page, "rater", "verdicts_per_hour")["rater"]) == {"Ann", viewed.HOSTILE}
 
 
-def test_a_sample_is_drawn_from_the_queue(opened, tmp_path):
-    root = viewed.served.make_workspace(tmp_path / "workspace")
-    page = opened(root, "queue")
+def test_a_sample_is_drawn_from_the_queue(opened, copied):
+    page = opened(copied, "queue")
     page.selectbox(key="draw_design").select("stratified").run()
     page.text_input(key="draw_name").set_value("new")
     page.number_input(key="draw_size").set_value(10)
     page.button[0].click().run()
     assert not page.error
     assert "10 masks" in page.success[0].value.replace("\N{NO-BREAK SPACE}", " ")
-    with Lake.open(root, read_only=True) as lake:
+    with Lake.open(copied, read_only=True) as lake:
         rows = lake.query("SELECT design, drawn_by FROM samples WHERE sample = 'new'").to_pylist()
     assert rows == [{"design": "stratified", "drawn_by": "Ann"}] * 10
     page.button[0].click().run()
@@ -212,14 +219,32 @@ def test_without_gold_the_view_says_how_to_bring_some(opened, tmp_path):
     assert "curation gold import" in said(page)
 
 
-def test_a_group_is_drawn_as_a_sample_on_purpose(opened, tmp_path):
-    root = viewed.fill(tmp_path / "workspace")
-    page = opened(root, "failures")
+def test_a_group_is_drawn_as_a_sample_on_purpose(opened, copied):
+    page = opened(copied, "failures")
     page.button[-1].click().run()
     assert not page.error
-    with Lake.open(root, read_only=True) as lake:
-        rows = lake.query("SELECT DISTINCT sample, design FROM samples ORDER BY ALL").to_pylist()
-    assert [row["design"] for row in rows] == ["srs", "purposive", "purposive"] or len(rows) == 3
+    with Lake.open(copied, read_only=True) as lake:
+        newest = lake.query(
+            "SELECT * FROM samples WHERE drawn_at = (SELECT max(drawn_at) FROM samples)"
+        ).to_pylist()
+    assert {(row["design"], row["drawn_by"]) for row in newest} == {("purposive", "Ann")}
+    shown = {int(line) for line in page.code[0].value.splitlines()}
+    assert shown <= {row["mask_id"] for row in newest}
+
+
+def test_a_rater_sees_the_own_row_only(opened, filled):
+    page = opened(filled, "raters", role="rater", rater="Ann")
+    assert [one.value["rater"].tolist() for one in page.dataframe] == [["Ann"]]
+    assert "Only you and the curators" in said(page)
+    assert "no verdict" in said(opened(filled, "raters", role="analyst", rater="Zoe"))
+
+
+def test_a_curator_sees_all_raters_and_how_they_agree(opened, filled):
+    page = opened(filled, "raters")
+    assert table(page, "rater", "accepts")["rater"].tolist() == sorted([viewed.HOSTILE, "Ann"])
+    agreed = table(page, "figure", "raters")
+    assert {"Cohen's kappa", "Krippendorff's alpha"} <= set(agreed["figure"])
+    assert set(table(page, "reason", "other_reason")["reason"]) == {"missed_part", "poor_edge"}
 
 
 def test_an_analyst_draws_nothing(opened, filled):

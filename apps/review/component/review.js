@@ -25,8 +25,13 @@ const mounted = new WeakMap();
 /** What Streamlit calls at every run of the page: the first mounts the view, later ones tell it what changed. */
 export function mount({ data, parentElement, setStateValue }) {
   let review = mounted.get(parentElement);
-  if (review) review.update(data);
-  else mounted.set(parentElement, (review = new Review(data, parentElement, setStateValue)));
+  if (review && review.data.rater === data.rater) {
+    review.update(data);
+  } else {
+    review?.close();
+    review?.box.remove();
+    mounted.set(parentElement, (review = new Review(data, parentElement, setStateValue)));
+  }
   // Streamlit also calls this when a later run overtakes the first; then the view is still there.
   return () => setTimeout(() => review.box.isConnected || review.close());
 }

@@ -36,7 +36,7 @@ def show(person: access.Person) -> None:
     sample = _chosen([row["sample"] for row in samples])
     base = st.get_option("server.baseUrlPath").strip("/")
     base = f"/{base}/" if base else "/"
-    result = _component(
+    _component(
         key="review",
         data={
             "module": f"{base}review/component/{routes.component_version()}/review.js",
@@ -55,8 +55,8 @@ def show(person: access.Person) -> None:
         default={"sample": sample},
         on_sample_change=lambda: None,
     )
-    if result.sample != sample:
-        st.query_params["sample"] = result.sample
+    if st.query_params.get("sample") != sample:
+        st.query_params["sample"] = sample  # so that a reload, or a link to this page, shows it again
 
 
 def _chosen(names: list[str]) -> str:
