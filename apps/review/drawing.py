@@ -126,8 +126,9 @@ def save(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, ob
             took_s=float(field(body, "took_s", int | float)),
         ),
     )
-    told = asdict(saved)
-    return {**told, "mask_id": str(saved.mask_id), "supersedes": _text(saved.supersedes)}
+    mask = _masks(lake, [saved.mask_id])[saved.mask_id]
+    texts = {"mask_id": str(saved.mask_id), "supersedes": _text(saved.supersedes)}
+    return {**asdict(saved), **texts, "bbox_xywh": mask["bbox_xywh"]}
 
 
 def _masks(lake: Lake, mask_ids: list[int]) -> dict[int, dict[str, Any]]:

@@ -18,11 +18,14 @@ const PAGE_KEYS = [
   },
 ];
 
+const HEARTBEAT_MS = 120_000;
+
 export const mount = mounting((data, parent) => new CorrectPage(data, parent));
 
 class CorrectPage extends DrawPage {
   constructor(data, parent) {
     super(data, parent, { label: "The mask over its picture, to draw on", keys: PAGE_KEYS });
+    this.heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS);
     this.start(data);
   }
 
@@ -48,7 +51,7 @@ class CorrectPage extends DrawPage {
       ),
       this.help.box,
     );
-    parent.append(this.box);
+    this.place(parent);
   }
 
   buildSide() {
@@ -166,6 +169,21 @@ class CorrectPage extends DrawPage {
     this.refresh();
   }
 
+  /** Long work keeps its mask: leases run anew while one is at it. */
+  async beat() {
+    if (document.hidden || !this.task?.task_id) return;
+    try {
+      await this.server.post("review/leases", { sample: this.wanted.sample });
+    } catch (error) {
+      this.say(error.message, "warn");
+    }
+  }
+
+  close() {
+    clearInterval(this.heartbeat);
+    super.close();
+  }
+
   /** The lease goes on until it ends; then the mask is free for others. */
   later() {
     if (!this.task) return;
@@ -183,36 +201,37 @@ class CorrectPage extends DrawPage {
     if (counts === task.rle) return this.say("Nothing has changed: mend it, or leave it for later (t)", "warn");
     this.isSaving = true;
     this.refresh();
+    const tookS = this.tookS;
+    const drawing = {
+      drawn_id: uuid(),
+      image: task.image,
+      run_id: task.run_id,
+      segmentation: { size: [task.height, task.width], counts },
+      supersedes: task.mask,
+      task_id: task.task_id,
+      ...editor.summary,
+      took_s: tookS,
+    };
     try {
-      const answer = await this.saveDrawing({
-        drawn_id: uuid(),
-        image: task.image,
-        run_id: task.run_id,
-        segmentation: { size: [task.height, task.width], counts },
-        supersedes: task.mask,
-        task_id: task.task_id,
-        ...editor.summary,
-        took_s: this.tookS,
-      });
-      this.showLast(answer);
+      this.showLast(await this.saveDrawing(drawing, (answer) => this.showLast(answer, tookS)), tookS);
       this.left.add(task.mask);
-      this.isSaving = false;
       await this.next();
     } catch (error) {
       this.say(error.message, "error"); // the mask stays open
+    } finally {
+      this.isSaving = false;
+      this.refresh();
     }
-    this.isSaving = false;
-    this.refresh();
     return undefined;
   }
 
-  showLast(answer) {
+  showLast(answer, tookS) {
     const told = answer === null
       ? [element("strong", {}, "Kept here"), element("span", {}, "and sent as soon as the server answers.")]
       : [
           element("strong", {}, "Saved"),
           element("span", {}, `IoU with the old mask ${answer.iou.toFixed(3)}`),
-          element("span", {}, `at its edge ${answer.boundary_iou.toFixed(3)} · ${Math.round(this.tookS)} s`),
+          element("span", {}, `boundary IoU ${answer.boundary_iou.toFixed(3)} · ${Math.round(tookS)} s`),
           answer.corrected_meanwhile_by ? element("span", {}, "Somebody else had mended it meanwhile; both are kept.") : "",
         ];
     this.last.replaceChildren(...told);

@@ -8,7 +8,7 @@ import { Outbox } from "./outbox.js";
 import { Pictures } from "./pictures.js";
 import { keepPreferences, readPreferences } from "./preferences.js";
 import { Server } from "./server.js";
-import { isTyping } from "./page.js";
+import { isTyping, pause } from "./page.js";
 
 /** Waiting longer than this for an answer, one goes on: the mask is kept here and sent again. */
 const PATIENCE_MS = 4_000;
@@ -67,6 +67,12 @@ export class DrawPage {
   update(data) {
     this.server.token = data.token;
     for (const outbox of [this.drawings, this.verdicts]) outbox.send();
+  }
+
+  /** Put the page into Streamlit's; it takes the rest of the window's height. */
+  place(parent) {
+    parent.append(this.box);
+    this.box.style.setProperty("--top", `${Math.round(this.box.getBoundingClientRect().top + window.scrollY)}px`);
   }
 
   focus() {
@@ -147,10 +153,16 @@ export class DrawPage {
 
   // -- saving ------------------------------------------------------------------------------------
 
-  /** The server's answer; null where it does not come in time: the mask is kept here and sent again. */
-  saveDrawing(drawing) {
-    const late = new Promise((resolve) => setTimeout(() => resolve(null), PATIENCE_MS));
-    return Promise.race([this.drawings.save(drawing), late]);
+  /**
+   * The server's answer; null where it does not come in time: the mask is kept here and sent again, and `late(answer)`
+   * is called when it is acknowledged after all. Throws where it is refused in time.
+   */
+  async saveDrawing(drawing, late) {
+    const answered = this.drawings.save(drawing);
+    const inTime = await Promise.race([answered, pause(PATIENCE_MS)]);
+    if (inTime) return inTime;
+    answered.then(late, (error) => this.say(`A kept mask was refused: ${error.message}`, "error"));
+    return null;
   }
 
   showSaved(name, state) {

@@ -42,10 +42,11 @@ export class Stage {
 
   /** Show the surroundings of a box, or the whole picture. */
   fit(box = null) {
-    this.frame = box;
+    this.fittedTo = { box };
     const { width, height } = this.layers.top;
-    const frame = box ? nearFrame({ ...this.scene, box }, width / height) : wholeFrame(this.scene);
-    this.transform = fitted(frame, width, height);
+    const near = box && fitted(nearFrame({ ...this.scene, box }, width / height), width, height);
+    const whole = fitted(wholeFrame(this.scene), width, height);
+    this.transform = near && near.scale > whole.scale ? near : whole;
     this.changed();
   }
 
@@ -59,7 +60,7 @@ export class Stage {
       x: round(width / 2 - this.ratio * round(x)),
       y: round(height / 2 - this.ratio * round(y)),
     };
-    this.changed();
+    this.pan(0, 0);
   }
 
   /** Around a point of the canvas, or its middle. */
@@ -71,6 +72,7 @@ export class Stage {
   }
 
   pan(dx, dy) {
+    this.fittedTo = null;
     const { width, height } = this.layers.top;
     this.transform = moved(this.transform, dx, dy, this.scene, width, height);
     this.changed();
@@ -138,8 +140,11 @@ export class Stage {
     const height = Math.max(1, Math.round(this.box.clientHeight * this.ratio));
     const { top } = this.layers;
     if (width === top.width && height === top.height) return;
+    const [dx, dy] = [(width - top.width) / 2, (height - top.height) / 2];
     for (const canvas of Object.values(this.layers)) Object.assign(canvas, { width, height });
-    if (this.scene) this.fit(this.frame);
+    if (!this.scene) return;
+    if (this.fittedTo) this.fit(this.fittedTo.box);
+    else this.pan(dx, dy);
   }
 
   #paint() {

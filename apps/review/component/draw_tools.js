@@ -84,7 +84,7 @@ export function rail(press) {
     element(
       "button",
       {
-        type: "button", class: "tool", "data-tool": name, title: `${label}: ${about}`, "aria-keyshortcuts": key,
+        type: "button", class: "instrument", "data-tool": name, title: `${label}: ${about}`, "aria-keyshortcuts": key,
         "aria-label": label, on: { click: () => press(key) },
       },
       icon(name),

@@ -7,7 +7,7 @@ import { DrawPage, header, slider } from "./draw_page.js";
 import { HOWS, KEYS, rail } from "./draw_tools.js";
 import { element, keyButton } from "./elements.js";
 import { maskPath } from "./outline.js";
-import { mounting, uuid } from "./page.js";
+import { mounting, pause, uuid } from "./page.js";
 
 const PAGE_KEYS = [
   {
@@ -78,7 +78,7 @@ class ImagePage extends DrawPage {
       this.desk,
       this.help.box,
     );
-    parent.append(this.box);
+    this.place(parent);
   }
 
   buildSide() {
@@ -327,6 +327,7 @@ class ImagePage extends DrawPage {
     this.answered += 1;
     this.mode = "look";
     this.ask();
+    this.refresh();
     if (this.answered < this.regions.length) this.askRegion();
     else this.finish();
   }
@@ -395,22 +396,28 @@ class ImagePage extends DrawPage {
 
   async keepDrawn(segmentation) {
     const { image, editor } = this;
-    const answer = await this.saveDrawing({
+    const area = editor.gainedAndLost.gained;
+    const take = (answer) => this.takeDrawn(image, segmentation, area, answer);
+    const drawing = {
       drawn_id: uuid(), image: image.image, run_id: image.run_id, segmentation, supersedes: null, task_id: null,
       ...editor.summary, took_s: this.tookS,
-    });
-    const area = editor.gainedAndLost.gained;
+    };
+    const answer = await this.saveDrawing(drawing, take);
     this.stopDrawing();
-    if (answer === null) {
-      this.say("Kept here, and sent as soon as the server answers");
-      return;
-    }
-    const drawn = { mask: answer.mask_id, area_px: area, rle: segmentation.counts, is_drawn: true, decision: null };
-    this.masks.push(prepared(drawn, this.masks.length, image));
+    if (answer) take(answer);
+    else this.say("Kept here, and sent as soon as the server answers");
+  }
+
+  /** A drawn mask that is saved stands among the others. */
+  takeDrawn(image, segmentation, area_px, answer) {
+    if (this.image !== image) return;
+    const drawn = { mask: answer.mask_id, area_px, rle: segmentation.counts, is_drawn: true, decision: null };
+    this.masks.push(prepared({ ...drawn, box: answer.bbox_xywh }, this.masks.length, image));
     this.labels = labelled(this.masks, image);
     this.buildList();
+    this.refresh();
     this.say("Saved as a new mask", "good");
-    await this.refreshRegions();
+    this.refreshRegions();
   }
 
   // -- keys --------------------------------------------------------------------------------------
@@ -427,6 +434,7 @@ class ImagePage extends DrawPage {
     if (key !== "Enter" && key !== "Escape") return false;
     this.mode = "draw";
     this.ask();
+    this.refresh();
     if (key === "Enter") this.saveDrawn({ isSure: true });
     return true;
   }
@@ -487,6 +495,7 @@ class ImagePage extends DrawPage {
   leaveQuestion() {
     this.mode = "look";
     this.ask();
+    this.refresh();
     this.editor.stage.fit();
   }
 
@@ -686,8 +695,4 @@ function hatched(context, screen) {
 
 function keyOf(key) {
   return { "↵": "Enter", Esc: "Escape", "⇧A": "A" }[key] ?? key;
-}
-
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

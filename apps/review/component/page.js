@@ -27,3 +27,7 @@ export function mounting(make) {
     return () => setTimeout(() => view.box.isConnected || view.close());
   };
 }
+
+export function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,104 @@
+"""Image mode in a real browser: judge all masks of an image, draw what was missed, answer for what is uncovered."""
+
+import drawn
+import numpy as np
+import pytest
+import served
+from drawn import SQUARE, Drawer, pixels_of, square
+
+from curation.lake import Lake
+
+pytestmark = pytest.mark.slow
+OPEN = '.draw[data-image]:not([data-image=""])'
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    pytest.importorskip("streamlit", reason="streamlit is not installed")
+    running = served.App(drawn.make_workspace(tmp_path_factory.mktemp("image") / "workspace", 2)).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def drawer(app, browser):
+    drawer = Drawer(browser, app.url + "image", "Ines")
+    drawer.wait(OPEN)
+    yield drawer
+    drawer.close()
+
+
+def corners(x: int, y: int, side: int) -> list[tuple[int, int]]:
+    return [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
+
+
+def draw_square(drawer, *place: int) -> None:
+    drawer.press("d", "p")
+    drawer.wait('.draw[data-mode="draw"]')
+    drawer.see_pixels()
+    for corner in corners(*place):
+        drawer.click(*corner)
+    drawer.press("Enter")
+    drawer.done(1)
+    drawer.press("Enter")
+
+
+def rows(app, sql: str) -> list[dict]:
+    with Lake.open(app.root) as lake:
+        return lake.query(sql).to_pylist()
+
+
+def test_each_mask_is_judged_with_the_keyboard(app, drawer):
+    items = drawer.page.locator(".masks li")
+    ring, small = (int(items.nth(k).get_attribute("data-mask")) for k in (0, 1))
+    drawer.press("a", "r")
+    drawer.wait('.saved[data-pending="0"]')
+    given = rows(app, "FROM current_verdicts WHERE rater = 'Ines'")
+    assert {row["mask_id"]: row["decision"] for row in given} == {ring: "accept", small: "reject"}
+    assert {row["purpose"] for row in given} == {"image"}
+    drawer.press("z")  # the reject is taken back, and given again
+    drawer.wait('.masks li[data-decision="open"]')
+    drawer.press("r")
+    drawer.wait('.saved[data-pending="0"]')
+    given = rows(app, "FROM current_verdicts WHERE rater = 'Ines' ORDER BY mask_id")
+    assert [row["decision"] for row in given] == ["accept", "reject"]
+
+
+def test_a_missed_object_is_drawn(app, drawer):
+    draw_square(drawer, *SQUARE)
+    drawer.wait('.masks li[data-decision="drawn"]')
+    new = int(drawer.page.locator('.masks li[data-decision="drawn"]').get_attribute("data-mask"))
+    row, pixels = pixels_of(app.root, new)
+    np.testing.assert_array_equal(pixels, square(*SQUARE))
+    assert row["supersedes"] is None
+
+
+def test_a_double_is_warned_about(app, drawer):
+    draw_square(drawer, SQUARE[0] + 5, SQUARE[1], SQUARE[2])
+    drawer.wait('.draw[data-mode="sure"]')
+    both = SQUARE[2] * (SQUARE[2] - 5)
+    assert (
+        f"overlaps mask 3 with an IoU of {both / (2 * SQUARE[2] ** 2 - both):.2f}, over 0.5"
+        in drawer.text(".question")
+    )
+    drawer.press("Escape")
+    drawer.wait('.draw[data-mode="draw"]')
+    drawer.press("Escape", "Escape")
+    drawer.wait('.draw[data-mode="look"]')
+    assert len(rows(app, "FROM drawn_masks")) == 1
+
+
+def test_what_is_uncovered_is_asked_about_before_the_next_image(drawer):
+    first = drawer.data("image")
+    drawer.wait('.saved[data-pending="0"]')
+    drawer.press("Enter")
+    drawer.wait('.draw[data-mode="ask"]')
+    assert "A large region is unmasked" in drawer.text(".question")
+    while drawer.data("mode") == "ask":
+        drawer.press("g")
+        drawer.page.wait_for_timeout(100)
+    drawer.wait(f'{OPEN}:not([data-image="{first}"])')
+    drawer.press("Enter")
+    assert "not judged yet" in drawer.text(".saying")
+    drawer.press("Shift+A")
+    drawer.wait('.saved[data-pending="0"]')
