@@ -16,7 +16,7 @@ from curation.generation.filters import first_filters, passes_predicted_iou
 from curation.generation.grid import crops, layer_points
 from curation.generation.ledger import Fate, Ledger
 from curation.generation.presets import GenerationSettings
-from curation.generation.scan import Scan, Workspace
+from curation.generation.scan import Scan
 from curation.generation.segmenters import Decoded, Embedding, Segmenter
 from curation.generation.selection import clean, raw_masks, unique
 from curation.ids import INDEX_BITS
@@ -100,17 +100,16 @@ class _Measuring:
         crop = self.ledger.crops[number]
         embedding = self.segmenter.embed(crop.pixels_of(pixels))
         first_row = int(np.searchsorted(self.ledger.crop_number, number))
-        workspace = Workspace(crop.height, crop.width)
 
         def use(first_point: int, decoded: Decoded) -> None:
-            self._measure(first_row + 3 * first_point, embedding, decoded, workspace)
+            self._measure(first_row + 3 * first_point, embedding, decoded)
 
         # Not the ledger's points minus the crop's corner: that would round them once more.
         points_xy = self.unit_points[crop.layer] * [crop.width, crop.height]
         decode_in_batches(self.segmenter, embedding, points_xy, use, self.on_note)
         return replace(embedding, state=None)  # what only decoding needs may be large
 
-    def _measure(self, first_row: int, embedding: Embedding, decoded: Decoded, workspace: Workspace) -> None:
+    def _measure(self, first_row: int, embedding: Embedding, decoded: Decoded) -> None:
         predicted_iou = decoded.predicted_iou.ravel()
         self.ledger.predicted_iou[first_row : first_row + len(predicted_iou)] = predicted_iou
         passes = passes_predicted_iou(predicted_iou, self.settings.predicted_iou_threshold)
@@ -118,19 +117,16 @@ class _Measuring:
         if self.keep_rle_above is not None:
             is_wanted = predicted_iou > self.keep_rle_above
         chosen = np.flatnonzero(passes | is_wanted)
-        offset = self.settings.stability_offset
-        cuts = self.segmenter.cuts(offset)
-        fields = self.segmenter.upsample(embedding, decoded, chosen, offset)
-        for index, field in zip(chosen, fields, strict=True):
+        scans = self.segmenter.scans(embedding, decoded, chosen, self.settings.stability_offset)
+        for index, scan in zip(chosen, scans, strict=True):
             row = first_row + index
-            scan = workspace.scan(field, *cuts)
             self._note_scan(row, scan)
             self.ledger.fate[row] = first_filters(
                 self.ledger, np.array([row]), self.settings, self.height, self.width
             )[0]
             if self.ledger.fate[row] == Fate.KEPT or is_wanted[index]:
                 crop = self.ledger.crops[self.ledger.crop_number[row]]
-                self.ledger.runs[row] = workspace.runs(scan, crop.x, crop.y, self.height, self.width)
+                self.ledger.runs[row] = scan.runs(crop.x, crop.y, self.height, self.width)
 
     def _note_scan(self, row: int, scan: Scan) -> None:
         crop = self.ledger.crops[self.ledger.crop_number[row]]

@@ -1,56 +1,163 @@
-"""The pass over a mask's logits, against NumPy and pycocotools."""
+"""The pass over a mask's logits, against NumPy, pycocotools and torch."""
+
+import platform
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from curation.generation.scan import Workspace
+from curation.generation.enlargement import Enlargement, Rule, centred_stretch, plan, torch_stretch
+from curation.generation.scan import Scan, enlarge, scan_enlarged, scan_field
+from curation.generation.segmenters.sam import Sizes, enlargement_of_torch
 from curation.masks import Runs, encode
 
+CUTS = (-1.0, 0.0, 1.0)
 SIDES = st.integers(1, 20)
-LOGITS = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])
+ON_CUTS = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])
+NEAR_CUTS = st.sampled_from(
+    [np.nextafter(np.float32(cut), np.float32(to)).item() for cut in CUTS for to in (-9, 9)]
+)
+ANYTHING = st.sampled_from([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45])
+
+
+def assert_same(ours: Scan, theirs: Scan) -> None:
+    assert ours[:-1] == theirs[:-1]
+    np.testing.assert_array_equal(ours.runs(0, 0, 2000, 2000), theirs.runs(0, 0, 2000, 2000))
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    field=st.tuples(SIDES, SIDES).flatmap(lambda shape: hnp.arrays(np.float32, shape, elements=LOGITS)),
+    field=st.tuples(SIDES, SIDES).flatmap(lambda shape: hnp.arrays(np.float32, shape, elements=ON_CUTS)),
     margins=st.tuples(*[st.integers(0, 3)] * 4),
 )
 def test_scan_counts_boxes_and_encodes(field, margins):
     left, right, top, bottom = margins
-    height, width = field.shape
-    workspace = Workspace(height, width)
-    scan = workspace.scan(field, -1.0, 0.0, 1.0)
-    assert (scan.n_low, scan.area_px, scan.n_high) == tuple((field > cut).sum() for cut in (-1, 0, 1))
+    scan = scan_field(field, CUTS)
+    assert (scan.n_low, scan.area_px, scan.n_high) == tuple((field > cut).sum() for cut in CUTS)
     y, x = np.nonzero(field > 0)
     box = (x.min(), y.min(), x.max(), y.max()) if len(x) else (0, 0, 0, 0)
     assert (scan.x_min, scan.y_min, scan.x_max, scan.y_max) == box
     whole = np.pad(field > 0, ((top, bottom), (left, right)))
-    counts = workspace.runs(scan, left, top, *whole.shape)
+    counts = scan.runs(left, top, *whole.shape)
     assert Runs(*whole.shape, counts, np.array([0, len(counts)])) == encode(whole[None])
 
 
 @pytest.mark.parametrize("value", [-5.0, 5.0])
 def test_masks_without_an_edge(value):
-    workspace = Workspace(6, 9)
-    scan = workspace.scan(np.full((6, 9), value, np.float32), -1.0, 0.0, 1.0)
-    counts = workspace.runs(scan, 0, 0, 6, 9)
+    counts = scan_field(np.full((6, 9), value, np.float32), CUTS).runs(0, 0, 6, 9)
     assert counts.tolist() == ([0, 54] if value > 0 else [54])
 
 
-def test_a_workspace_serves_one_mask_after_another():
-    rng = np.random.default_rng(0)
-    workspace = Workspace(33, 50)
-    for _ in range(5):
-        field = rng.normal(size=(33, 50)).astype(np.float32)
-        counts = workspace.runs(workspace.scan(field, -1.0, 0.0, 1.0), 0, 0, 33, 50)
-        assert Runs(33, 50, counts, np.array([0, len(counts)])) == encode(field[None] > 0)
+def test_a_mask_with_more_edges_than_room_was_made_for():
+    y, x = np.mgrid[:300, :200]
+    field = np.where((y + x) % 2, 1, -1).astype(np.float32)
+    counts = scan_field(field, CUTS).runs(0, 0, 300, 200)
+    assert Runs(300, 200, counts, np.array([0, len(counts)])) == encode(field[None] > 0)
 
 
 def test_levels_compare_as_logits_do():
     field = np.random.default_rng(1).normal(size=(20, 31)).astype(np.float32)
-    levels = sum((field > cut).astype(np.uint8) for cut in (-0.5, 0.0, 0.5))
-    workspace = Workspace(20, 31)
-    assert workspace.scan(levels, 0, 1, 2) == workspace.scan(field, -0.5, 0.0, 0.5)
+    levels = sum((field > cut).astype(np.uint8) for cut in CUTS)
+    assert_same(scan_field(levels, (0, 1, 2)), scan_field(field, CUTS))
+
+
+# ------------------------------------------------------------------------------------------- enlargements
+
+
+def as_sam(rule: Rule, low: tuple[int, int], inside: tuple[int, int], crop: tuple[int, int]) -> Enlargement:
+    rows, columns = (
+        [torch_stretch(low[axis], inside[axis], rule, 4.0), torch_stretch(inside[axis], crop[axis], rule)]
+        for axis in (0, 1)
+    )
+    return plan(rule, rows, columns)
+
+
+def directly(low: tuple[int, int], crop: tuple[int, int]) -> Enlargement:
+    return plan(Rule.BETWEEN, [centred_stretch(low[0], crop[0])], [centred_stretch(low[1], crop[1])])
+
+
+@st.composite
+def enlargements(draw) -> tuple[Enlargement, tuple[int, int]]:
+    """An enlargement in one or two steps, narrower, taller or smaller than its logits, and the logits' size."""
+    low, crop = draw(st.tuples(SIDES, SIDES)), draw(st.tuples(st.integers(1, 150), st.integers(1, 150)))
+    if draw(st.booleans()):
+        return directly(low, crop), low
+    inside = tuple(draw(st.integers(1, 4 * side)) for side in low)
+    return as_sam(draw(st.sampled_from([Rule.WEIGHTED, Rule.FUSED])), low, inside, crop), low
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.data(),
+    chosen=enlargements(),
+    elements=st.sampled_from([ON_CUTS, ON_CUTS | NEAR_CUTS, ON_CUTS | ANYTHING]),
+)
+def test_a_scan_sees_what_the_enlarged_field_has(data, chosen, elements):
+    enlargement, low = chosen
+    logits = data.draw(hnp.arrays(np.float32, low, elements=elements, fill=ON_CUTS))
+    with np.errstate(all="ignore"):
+        assert_same(scan_enlarged(logits, enlargement, CUTS), scan_field(enlarge(logits, enlargement), CUTS))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    blobs=st.integers(0, 4),
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    offset=st.sampled_from([0.0, 1.0, 5.0]),
+)
+def test_a_scan_of_blobs_sees_what_the_enlarged_field_has(seed, blobs, height, width, offset):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:64, :64]
+    logits = np.full((64, 64), -8.0)
+    for centre_y, centre_x, radius in rng.uniform(0, 64, (blobs, 3)):
+        logits = np.maximum(logits, radius / 2 - np.hypot(y - centre_y, x - centre_x))
+    logits = (logits + rng.normal(0, 0.1, logits.shape)).astype(np.float32)
+    long = 256 / max(height, width)
+    inside = max(1, int(height * long + 0.5)), max(1, int(width * long + 0.5))
+    cuts = (-offset, 0.0, offset)
+    for enlargement in (
+        as_sam(Rule.FUSED, (64, 64), inside, (height, width)),
+        directly((64, 64), (height, width)),
+    ):
+        assert_same(scan_enlarged(logits, enlargement, cuts), scan_field(enlarge(logits, enlargement), cuts))
+
+
+@settings(max_examples=100, deadline=None)
+@given(low=st.tuples(SIDES, SIDES), crop=st.tuples(st.integers(1, 90), st.integers(1, 90)))
+def test_one_step_lies_between_neighbours_row_by_row(low, crop):
+    logits = np.random.default_rng(0).normal(size=low).astype(np.float32)
+    places = [np.maximum((np.arange(n) + 0.5) * m / n - 0.5, 0.0) for m, n in zip(low, crop, strict=True)]
+    before = [place.astype(int) for place in places]
+    after = [np.minimum(k + 1, m - 1) for k, m in zip(before, low, strict=True)]
+    down, along = ((place - k).astype(np.float32) for place, k in zip(places, before, strict=True))
+    rows = logits[before[0]] + (logits[after[0]] - logits[before[0]]) * down[:, None]
+    field = rows[:, before[1]] + (rows[:, after[1]] - rows[:, before[1]]) * along
+    np.testing.assert_array_equal(enlarge(logits, directly(low, crop)), field)
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere torch may follow another rule"
+)
+@settings(max_examples=25, deadline=None)
+@given(crop=st.tuples(st.integers(1, 500), st.integers(1, 500)))
+def test_two_steps_have_the_bits_of_the_official_enlargement(crop):
+    inside = tuple(int(side * 256 / max(crop) + 0.5) for side in crop)
+    if min(inside) < 1:
+        return
+    logits = torch.from_numpy(
+        np.random.default_rng(sum(crop)).normal(0, 8, (5, 3, 64, 64)).astype(np.float32)
+    )
+    # As Sam.postprocess_masks does it for a whole batch of prompts.
+    square = torch.nn.functional.interpolate(logits, (256, 256), mode="bilinear", align_corners=False)
+    cut = square[..., : inside[0], : inside[1]]
+    theirs = torch.nn.functional.interpolate(cut, crop, mode="bilinear", align_corners=False)
+    enlargement = enlargement_of_torch(Sizes((64, 64), 256, inside, crop))
+    assert enlargement is not None
+    for prompt, slot in ((0, 0), (3, 1), (4, 2)):
+        ours = enlarge(logits[prompt, slot].numpy(), enlargement)
+        np.testing.assert_array_equal(ours, theirs[prompt, slot].numpy())

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from curation.generation.scan import Scan
+
 
 @dataclass(frozen=True)
 class Embedding:
@@ -46,16 +48,12 @@ class Segmenter(Protocol):
     def decode(self, embedding: Embedding, points_xy: np.ndarray, labels: np.ndarray) -> Decoded:
         """Answer N prompts of P points: float64 (N, P, 2) in the crop's pixels, labels (N, P), 1 object, 0 not."""
 
-    def cuts(self, offset: float) -> tuple[float, float, float]:
-        """Values of a field that mean logits of the mask threshold - offset, the threshold, and + offset."""
-
-    def upsample(
+    def scans(
         self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float
-    ) -> Iterator[np.ndarray]:
-        """A field (height, width) for each chosen candidate, in order.
+    ) -> Iterator[Scan]:
+        """A scan of each chosen candidate at full size, in order, at the mask threshold - offset, itself, + offset.
 
-        `chosen` counts prompts and slots together: 3 * prompt + slot. A field is float32 logits, or what
-        compares with `cuts(offset)` as they do. The array may be overwritten by the next one.
+        `chosen` counts prompts and slots together: 3 * prompt + slot.
         """
 
     def release_memory(self) -> None:

@@ -1,9 +1,11 @@
 """SAM in torch, as the package segment_anything defines it."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +14,8 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from curation.errors import InputError
+from curation.generation.enlargement import Enlargement, Rule, Stretch, plan, torch_stretch
+from curation.generation.scan import Cuts, Scan, enlarge, scan_enlarged, scan_field
 from curation.generation.segmenters import Decoded, Embedding
 from curation.generation.segmenters.checkpoints import load_sam
 from curation.generation.segmenters.decoder import PointDecoder, SharedImage
@@ -19,8 +23,8 @@ from curation.generation.segmenters.decoder import PointDecoder, SharedImage
 #: Prompts a batch. On a CPU 4 keep the activations in the cache (64 take about 2.5 times as long); a multiple of
 #: 4 also gives every prompt the same bits as batches of 64. On a GPU 64, as segment-anything has it.
 POINTS_PER_BATCH = {"cpu": 4, "mps": 16, "cuda": 64}
-#: Full-size fields made at once on a GPU; at 1500 x 2250 px 16 take about 0.7 GB.
-FIELDS_PER_BATCH = 16
+#: Full-size fields made at once by torch. One stays in a CPU's cache; on a GPU at 1500 x 2250 px 16 take about 0.7 GB.
+FIELDS_PER_BATCH = {"cpu": 1, "mps": 16, "cuda": 16}
 
 
 @dataclass
@@ -28,11 +32,19 @@ class _State:
     features: torch.Tensor  # (1, C, rows, columns)
     input_size: tuple[int, int]  # (height, width) of the crop inside the padded square
     shared: SharedImage | None = None  # for batches of the size that came last
-    room: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)  # for fields, by shape
+
+
+class Sizes(NamedTuple):
+    """All that the enlargement of a mask depends on: (height, width) in px."""
+
+    low: tuple[int, int]  # of the decoder's logits
+    square: int  # side of the network's padded square
+    inside: tuple[int, int]  # of the crop in that square
+    crop: tuple[int, int]
 
 
 class SamSegmenter:
-    """The protocol `Segmenter` over a `Sam`. Fields are logits on a CPU, and levels 0..3 made on other devices."""
+    """The protocol `Segmenter` over a `Sam`. Masks are enlarged by own kernels on a CPU, by torch on other devices."""
 
     def __init__(self, sam: Sam, device: str = "auto", cuts_on_device: bool | None = None) -> None:
         self.device = usable_devices(device)[0]
@@ -89,36 +101,36 @@ class SamSegmenter:
             logits, predicted_iou = self._decoder.decode(state.shared, points, labels)
         return Decoded(logits, predicted_iou.float().cpu().numpy())
 
-    def cuts(self, offset: float) -> tuple[float, float, float]:
-        return (0, 1, 2) if self._cuts_on_device else self._logit_cuts(offset)
-
-    def _logit_cuts(self, offset: float) -> tuple[float, float, float]:
-        threshold = self._sam.mask_threshold
-        return threshold - offset, threshold, threshold + offset
-
     @torch.no_grad()
-    def upsample(
+    def scans(
         self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float
-    ) -> Iterator[np.ndarray]:
-        # One field at a time stays in a CPU's cache; a GPU wants several.
-        at_once = FIELDS_PER_BATCH if self._cuts_on_device else 1
-        flat = decoded.logits.flatten(0, 1)
+    ) -> Iterator[Scan]:
+        threshold = self._sam.mask_threshold
+        cuts = (threshold - offset, threshold, threshold + offset)
+        logits = decoded.logits.flatten(0, 1)
+        sizes = Sizes(
+            tuple(logits.shape[1:]),
+            self._sam.image_encoder.img_size,
+            embedding.state.input_size,
+            (embedding.height, embedding.width),
+        )
+        enlargement = None if self._cuts_on_device else enlargement_of_torch(sizes)
+        if enlargement is None:
+            yield from self._scans_of_levels(logits, chosen, sizes, cuts)
+        else:
+            yield from (scan_enlarged(logits[index].numpy(), enlargement, cuts) for index in chosen)
+
+    def _scans_of_levels(
+        self, logits: torch.Tensor, chosen: np.ndarray, sizes: Sizes, cuts: Cuts
+    ) -> Iterator[Scan]:
+        """Fields are made and compared on the device; only how many cuts each pixel exceeds comes back."""
+        at_once = FIELDS_PER_BATCH[logits.device.type]
         for first in range(0, len(chosen), at_once):
             index = torch.as_tensor(chosen[first : first + at_once], device=self.device)
             with _memory_errors_told_alike():
-                fields = self._full_size(flat[index], embedding)
-                if self._cuts_on_device:
-                    fields = sum((fields > cut).to(torch.uint8) for cut in self._logit_cuts(offset))
-            yield from fields.cpu().numpy()
-
-    def _full_size(self, logits: torch.Tensor, embedding: Embedding) -> torch.Tensor:
-        """(K, h, w) in low resolution to (K, height, width), in the two steps that SAM's postprocessing takes."""
-        state = embedding.state
-        # SAM enlarges to the padded square and cuts it; only the part that is left is computed here.
-        scale = self._sam.image_encoder.img_size / logits.shape[-1]
-        inside = _enlarge(logits, state.input_size, scale, state.room)
-        size = (embedding.height, embedding.width)
-        return inside if size == state.input_size else _enlarge(inside, size, None, state.room)
+                fields = full_size(logits[index], sizes)
+                levels = sum((fields > cut).to(torch.uint8) for cut in cuts).cpu().numpy()
+            yield from (scan_field(field, (0, 1, 2)) for field in levels)
 
     def release_memory(self) -> None:
         if self.device.startswith("cuda"):
@@ -144,15 +156,40 @@ def usable_devices(device: str) -> list[str]:
     return [device]
 
 
-def _enlarge(
-    maps: torch.Tensor, size: tuple[int, int], scale: float | None, room: dict[tuple[int, ...], torch.Tensor]
-) -> torch.Tensor:
-    """Bilinear, (K, h, w) to (K, *size), into memory that is used again: fresh pages cost more than the sums."""
-    shape = (1, len(maps), *size)
-    if shape not in room:
-        room[shape] = torch.empty(shape, device=maps.device)
-    torch.ops.aten.upsample_bilinear2d.out(maps[None], size, False, scale, scale, out=room[shape])
-    return room[shape][0]
+def full_size(logits: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """Low-resolution logits (K, h, w) as fields (K, height, width), in the two steps of SAM's postprocessing.
+
+    SAM enlarges to the padded square and cuts it; only the part that is left is computed here.
+    """
+    # SAM has three masks a prompt, and on a CPU torch rounds three channels otherwise than one.
+    n_channels = 3 if logits.device.type == "cpu" else 1
+    maps = logits[:, None].repeat(1, n_channels, 1, 1)
+    scale = sizes.square / sizes.low[0]
+    inside = torch.ops.aten.upsample_bilinear2d(maps, sizes.inside, False, scale, scale)
+    return torch.ops.aten.upsample_bilinear2d(inside, sizes.crop, False)[:, 0]
+
+
+@functools.lru_cache(maxsize=64)
+def enlargement_of_torch(sizes: Sizes) -> Enlargement | None:
+    """What gives the bits of `full_size` on this machine's CPU, proven on random logits; None where no rule does.
+
+    Which rule torch follows is up to its version, its build and the processor.
+    """
+    n_maps = min(32, 1 + 1000 // (sizes.crop[0] * sizes.crop[1]))  # few pixels may agree by chance
+    logits = np.random.default_rng(0).normal(0, 10, (n_maps, *sizes.low)).astype(np.float32)
+    fields = full_size(torch.from_numpy(logits), sizes).numpy()
+    for rule in (Rule.FUSED, Rule.WEIGHTED):
+        enlargement = plan(rule, _stretches(0, sizes, rule), _stretches(1, sizes, rule))
+        ours = [enlarge(one, enlargement) for one in logits]
+        if np.array_equal(ours, fields):
+            return enlargement
+    return None
+
+
+def _stretches(axis: int, sizes: Sizes, rule: Rule) -> list[Stretch]:
+    scale = sizes.square / sizes.low[0]
+    low, inside, crop = sizes.low[axis], sizes.inside[axis], sizes.crop[axis]
+    return [torch_stretch(low, inside, rule, scale), torch_stretch(inside, crop, rule)]
 
 
 @contextlib.contextmanager
