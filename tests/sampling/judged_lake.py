@@ -83,6 +83,7 @@ def correct(lake: Lake, ious: dict[int, float]) -> None:
     rows = [
         {
             "mask_id": 10_000 + k,
+            "drawn_id": str(k),
             "run_id": 99,
             "image_id": 0,
             "supersedes": mask,
