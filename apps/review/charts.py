@@ -24,7 +24,9 @@ def draw(chart: Any, alt: str, is_wide: bool = False) -> None:
         text = _COLOUR.sub(lambda found: _DARK[found[0]], text)
     spec = json.loads(text)
     if is_wide:
-        spec |= {"width": "container", "autosize": {"type": "fit", "contains": "padding"}, "padding": 4}
+        autosize = {"type": "fit", "contains": "padding"}
+        padding = {"left": 4, "right": 12, "top": 8, "bottom": 4}
+        spec |= {"width": "container", "autosize": autosize, "padding": padding}
     st.vega_lite_chart(spec=spec, theme=None, width="stretch" if is_wide else "content", alt=alt)
 
 

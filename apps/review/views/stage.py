@@ -70,8 +70,8 @@ SPEEDS = {
         "drawn_took_s",
     ),
 }
-#: Part of a column's name -> decimals.
-DECIMALS = {"_per_hour": 0, "_s": 1, "_h": 2}
+#: Parts of the names of columns that hold measured numbers -> decimals; the first that fits.
+DECIMALS = {"_per_hour": 0, "_s_": 1, "_s$": 1, "_h$": 2}
 #: Whose rows only curators see.
 OF_RATERS = "review_throughput"
 
@@ -180,7 +180,7 @@ def _quality() -> None:
             f"Nobody has judged a mask of this sample ({counted(drawn[name]['n_masks'], 'mask')}) yet. Open Review."
         )
         return
-    chart, table = st.columns([1, 1], gap="medium")
+    chart, table = st.columns([9, 11], gap="medium")
     with chart:
         _course(name, figures_[figure])
         _enough(name, figure, half_width)
@@ -341,13 +341,14 @@ def _throughput(sees_raters: bool) -> None:
         answer = reports.report(name)
         st.subheader(answer.query.title, anchor=False)
         about = tables.about(answer.query)
-        config = {
-            column: tables.number(about[column], n_decimals)
-            for column in columns
-            for part, n_decimals in DECIMALS.items()
-            if part in column
-        }
+        decimals = {column: _decimals(column) for column in columns}
+        config = {c: tables.number(about[c], n) for c, n in decimals.items() if n is not None}
         shown = answer.rows.select(columns)
         tables.show(shown, about, key=f"stage_{name}", alt=answer.query.title, config=config)
         if shown.num_rows:
             st.caption(f"Bounds are of 95 % intervals; {answer.rows['design'][0].as_py()}.")
+
+
+def _decimals(column: str) -> int | None:
+    """Decimals of a column of measured numbers; None for all others."""
+    return next((n for part, n in DECIMALS.items() if part in f"{column}$"), None)
