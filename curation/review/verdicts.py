@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 
 import duckdb
 
+from curation import ids
 from curation.errors import InputError
 from curation.lake import Lake, insert
 from curation.schemas import TABLES
@@ -88,7 +89,7 @@ class _Book:
     def __init__(self, con: duckdb.DuckDBPyConnection, verdicts: Sequence[Verdict], now: datetime) -> None:
         self.now = now
         self.rows: list[dict] = []
-        ids = [v.verdict_id for v in verdicts] + [v.replaces for v in verdicts if v.replaces]
+        named = [v.verdict_id for v in verdicts] + [v.replaces for v in verdicts if v.replaces]
         tasks = _rows(
             con,
             "SELECT task_id, sample, mask_id, run_id, image_id, rater, purpose FROM tasks "
@@ -109,7 +110,7 @@ class _Book:
                 OR verdict_id IN (SELECT unnest($ids::VARCHAR[]))
             ORDER BY given_at, verdict_id
             """,
-            {"mask_ids": sorted(mask_ids), "ids": ids},
+            {"mask_ids": sorted(mask_ids), "ids": named},
         )
         self.verdicts = {row["verdict_id"]: row for row in there}
         self.replaced_by = {row["replaces"]: row["verdict_id"] for row in there if row["replaces"]}
@@ -120,8 +121,11 @@ class _Book:
             return {}
         found = _rows(
             con,
-            "SELECT mask_id, run_id, image_id FROM masks WHERE mask_id IN (SELECT unnest($ids::BIGINT[]))",
-            {"ids": mask_ids},
+            """
+            SELECT mask_id, run_id, image_id FROM masks
+            WHERE run_id IN (SELECT unnest($run_ids::INTEGER[])) AND mask_id IN (SELECT unnest($ids::BIGINT[]))
+            """,
+            {"ids": mask_ids, "run_ids": sorted({ids.unpack_mask_id(mask_id)[0] for mask_id in mask_ids})},
         )
         return {row["mask_id"]: row for row in found}
 
@@ -221,14 +225,28 @@ def _check(verdict: Verdict) -> None:
     unknown = [reason for reason in verdict.reasons if reason not in REVIEW.reasons]
     if unknown:
         raise InputError(f"reason {unknown[0]!r}; allowed: {', '.join(REVIEW.reasons)}")
-    if verdict.rating is not None and not 1 <= verdict.rating <= 10:
-        raise InputError(f"rating {verdict.rating}; allowed: 1 to 10")
+    if verdict.rating is not None and (type(verdict.rating) is not int or not 1 <= verdict.rating <= 10):
+        raise InputError(f"rating {verdict.rating!r}; allowed: whole numbers, 1 to 10")
+    if verdict.mask_id is not None and not 0 <= verdict.mask_id < 2**63:
+        raise InputError(f"mask {verdict.mask_id}: there is no such mask")
     if not (math.isfinite(verdict.took_s) and verdict.took_s >= 0):
         raise InputError(f"took_s {verdict.took_s}; it must be 0 s or more")
-    if verdict.note and len(verdict.note) > MOST_NOTE_CHARS:
-        raise InputError(f"a note of {len(verdict.note)} characters; at most {MOST_NOTE_CHARS}: shorten it")
+    for name in ("rater", "note"):
+        _check_text(name, getattr(verdict, name) or "")
     if verdict.given_at is not None and verdict.given_at.tzinfo is None:
         raise InputError(f"given_at {verdict.given_at} has no time zone")
+
+
+def _check_text(name: str, text: str) -> None:
+    """Raise InputError for text that a catalog cannot hold: too long, half a character, or with a zero in it."""
+    if len(text) > MOST_NOTE_CHARS:
+        raise InputError(f"{name} of {len(text)} characters; at most {MOST_NOTE_CHARS}: shorten it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} holds half a character (a lone surrogate): type it anew") from None
+    if "\0" in text:
+        raise InputError(f"{name} holds a zero character: type it anew")
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str, params: dict) -> list[dict]:

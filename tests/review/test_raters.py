@@ -6,8 +6,10 @@ from samples import later
 from test_queue import match_gold
 from test_verdicts import opinion
 
+from curation import queries
 from curation.review import raters
 from curation.schemas import TABLES
+from curation.settings import REVIEW
 
 
 def put(lake, rows: list[dict]) -> None:
@@ -98,3 +100,10 @@ def test_reasons_are_compared_with_those_of_others(lake):
 def test_nothing_judged_gives_no_rows(lake):
     assert raters.quality(lake).num_rows == 0
     assert raters.reason_confusion(lake).num_rows == 0
+
+
+def test_reports_take_the_same_limits_as_the_queue():
+    limits = {p.name: p.default for p in queries.get("rater_quality").params}
+    assert (limits["good_iou"], limits["bad_iou"]) == (REVIEW.gold_check_good_iou, REVIEW.gold_check_bad_iou)
+    pauses = {p.name: p.default for p in queries.get("review_throughput").params}
+    assert pauses["break_s"] == REVIEW.break_gap_s

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from samples import NOON, draw, later, run_with_masks, verdict
 
+from curation.lake import Lake
 from curation.review import adjudication, queue
 from curation.review.verdicts import Verdict, give
 from curation.schemas import TABLES
@@ -37,7 +38,11 @@ def test_one_bad_verdict_does_not_lose_the_others(lake, tasks):
     bad = {
         "allowed: accept": verdict(tasks[1], "ann", "great"),
         "allowed: piece_of": verdict(tasks[1], "ann", reasons=("ugly",)),
-        "allowed: 1 to 10": verdict(tasks[1], "ann", rating=11),
+        "1 to 10": verdict(tasks[1], "ann", rating=11),
+        "whole numbers": verdict(tasks[1], "ann", rating=7.5),
+        "half a character": verdict(tasks[1], "ann", note="\ud83d"),
+        "zero character": verdict(tasks[1], "ann", note="a\0b"),
+        "mask -1": Verdict(str(uuid4()), "ann", "accept", mask_id=-1),
         "0 s or more": verdict(tasks[1], "ann", took_s=float("nan")),
         "another rater": verdict(tasks[1], "bob"),
         "not known": Verdict(str(uuid4()), "ann", "accept", task_id="x"),
@@ -57,6 +62,12 @@ def test_one_bad_verdict_does_not_lose_the_others(lake, tasks):
     row = lake.query("FROM verdicts").to_pylist()[0]
     assert (row["reasons"], row["rating"], row["note"]) == (["merged", "poor_edge"], 6, "<b>x</b>")
     assert (row["sample"], row["purpose"], row["committed_at"]) == ("s", "review", NOON)
+
+
+@pytest.mark.parametrize("note", ["<b>bold</b>", "naïve 🐙", 'it\'s "so"', "two\nlines", "NULL", "{}"])
+def test_notes_are_kept_to_the_letter(lake, tasks, note):
+    give(lake, [verdict(tasks[0], "ann", note=note)], NOON)
+    assert lake.query("SELECT note FROM verdicts")["note"].to_pylist() == [note]
 
 
 def test_undo_takes_back_and_a_changed_mind_replaces(lake, tasks):
@@ -183,3 +194,19 @@ def test_ratings_far_apart_wait_too(lake):
     assert [(d.mask_id, {o.rater: o.rating for o in d.opinions}) for d in waiting] == [
         (1, {"ann": 9, "bob": 6})
     ]
+
+
+def test_small_commits_make_no_files_and_compacting_keeps_every_version(lake, tasks):
+    def files() -> list:
+        return sorted((lake.root / "data").rglob("verdicts/**/*.parquet"))
+
+    give(lake, [verdict(task, "ann", reasons=("merged",)) for task in tasks], NOON)
+    version = lake.version()
+    give(lake, [verdict(tasks[0], "ann", "fix")], later(1))
+    assert files() == []
+    before = lake.query("FROM verdicts ORDER BY verdict_id").to_pylist()
+    assert lake.compact() >= 21
+    assert len(files()) == 1
+    assert lake.query("FROM verdicts ORDER BY verdict_id").to_pylist() == before
+    with Lake.open(lake.root, at=version) as past:
+        assert past.query("SELECT count(*) AS n FROM verdicts")["n"][0].as_py() == 20
