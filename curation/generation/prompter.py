@@ -9,7 +9,7 @@ import numpy as np
 
 from curation.errors import InputError
 from curation.generation.segmenters import Embedding, Segmenter
-from curation.masks import Runs, encode
+from curation.masks import Runs
 
 #: Embeddings kept: sam2-tiny's take 17 MB each, a ViT's 8 MB.
 MAX_EMBEDDINGS = 16
@@ -60,9 +60,10 @@ class Prompter:
             decoded = self._segmenter.decode(embedding, points_xy[None], labels[None])
             best = int(decoded.predicted_iou[0].argmax())
             offset = 1.0  # of the outer cuts, which nobody looks at here
-            (logits,) = self._segmenter.upsample(embedding, decoded, np.array([best]), offset)
-            is_mask = logits > self._segmenter.cuts(offset)[1]
-            return Prompted(encode(is_mask[None]), float(decoded.predicted_iou[0, best]))
+            (scan,) = self._segmenter.scans(embedding, decoded, np.array([best]), offset)
+            counts = scan.runs(0, 0, embedding.height, embedding.width)
+            runs = Runs(embedding.height, embedding.width, counts, np.array([0, len(counts)]))
+            return Prompted(runs, float(decoded.predicted_iou[0, best]))
 
     def _entry(self, image_id: int) -> _Entry:
         """The newest are kept; one that is let go while another thread uses it lives until that one is done."""

@@ -62,7 +62,7 @@ def test_brush_and_eraser(app, drawer):
     drawer.done(3)
     drawer.press("z")  # the slip is undone, and counts nowhere
     drawer.done(2)
-    size = int(drawer.text(".slider output").split()[0])
+    size = int(drawer.text(".slider output >> nth=0").split()[0])
     new = save(drawer)
     expected = (flawed() | swept(painted, 24)) & ~swept(erased, size)
     row, pixels = pixels_of(app.root, new)
