@@ -5,7 +5,7 @@ image, which tell less than as many of different images.
 """
 
 from dataclasses import dataclass
-from math import ceil, log, log1p
+from math import ceil, log, log1p, sqrt
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,8 @@ from curation.settings import GOLD
 CONFIDENCE = 0.95
 #: Chances to refuse a lot at its acceptable rate and to accept one at its limit: the usual ones of ISO 2859 and of Dodge and Romig.
 PRODUCERS_RISK, CONSUMERS_RISK = 0.05, 0.10
-#: No plan needs more masks than the rates can be told apart with; beyond it they are as good as equal.
-MOST_MASKS = 1_000_000
+#: Nobody judges more masks for one lot: rates that need more are too near each other.
+MOST_MASKS = 50_000
 _OC_POINTS = 101
 
 
@@ -127,17 +127,28 @@ def acceptance(
     _check_between("--limit", limit, acceptable, 1)
     for option, risk in (("--producers-risk", producers_risk), ("--consumers-risk", consumers_risk)):
         _check_between(option, risk, 0, 0.5)
-    most_bad = 0
-    while (n := _least_for(most_bad, limit, consumers_risk)) <= MOST_MASKS:
+    about = _about(acceptable, limit, producers_risk, consumers_risk)
+    if about > MOST_MASKS:
+        raise InputError(
+            f"--acceptable {acceptable:g} and --limit {limit:g} are so near that about {about:,.0f} masks would be needed, of "
+            f"{MOST_MASKS:,} at most: set them further apart"
+        )
+    middle = about * (acceptable + limit) / 2
+    most_bad = max(0, int(middle - 6 * sqrt(middle) - 6))
+    while True:
+        n = _least_for(most_bad, limit, consumers_risk)
         refused = float(stats.binom.sf(most_bad, n, acceptable))
         if refused <= producers_risk:
             accepted = float(stats.binom.cdf(most_bad, n, limit))
             return Acceptance(n, most_bad, acceptable, limit, refused, accepted)
         most_bad += 1
-    raise InputError(
-        f"--acceptable {acceptable:g} and --limit {limit:g} are so near that more than {MOST_MASKS:,} masks would be needed: "
-        "set them further apart"
-    )
+
+
+def _about(acceptable: float, limit: float, producers_risk: float, consumers_risk: float) -> float:
+    """Masks of a plan by the normal distribution: near enough to know where to begin to search."""
+    spread = stats.norm.isf(producers_risk) * sqrt(acceptable * (1 - acceptable))
+    spread += stats.norm.isf(consumers_risk) * sqrt(limit * (1 - limit))
+    return (spread / (limit - acceptable)) ** 2
 
 
 def design_effect(correlation: float, masks_per_image: int) -> float:
@@ -202,8 +213,6 @@ def _least_for(n_bad: int, rate: float, risk: float) -> int:
     low, high = n_bad, n_bad + 1
     while stats.binom.cdf(n_bad, high, rate) > risk:
         low, high = high, 2 * high
-        if high > 64 * MOST_MASKS:
-            return high
     while high - low > 1:
         middle = (low + high) // 2
         if stats.binom.cdf(n_bad, middle, rate) > risk:
