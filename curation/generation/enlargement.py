@@ -26,6 +26,10 @@ class Stretch(NamedTuple):
     after: np.ndarray  # int64 (n,)
     share: np.ndarray  # float32 (n,), of the source after
 
+    def until(self, n: int) -> "Stretch":
+        """Its first n targets."""
+        return Stretch(self.before[:n], self.after[:n], self.share[:n])
+
 
 class Axis(NamedTuple):
     """The stretches of one axis in S steps, filled up to the longest."""
@@ -100,16 +104,16 @@ def _most_rows(stretches: list[Stretch], starts: np.ndarray, stops: np.ndarray) 
     return most
 
 
-def torch_stretch(n_from: int, n_to: int, rule: Rule, scale: float | None = None) -> Stretch:
+def torch_stretch(n_from: int, n_to: int, rule: Rule) -> Stretch:
     """Sources and shares of torch's interpolate(mode="bilinear", align_corners=False).
 
-    `scale` is a given enlargement, else it follows from the sizes. Rounded as torch does: aten/src/ATen/native/UpSample.h,
-    area_pixel_compute_source_index and guard_index_and_lambda.
+    Rounded as torch does (aten/src/ATen/native/UpSample.h, area_pixel_compute_source_index and
+    guard_index_and_lambda).
     """
     if n_from == n_to:
         same = np.arange(n_to)
         return Stretch(same, same, np.zeros(n_to, np.float32))
-    step = np.float32(1 / scale) if scale else np.float32(n_from) / np.float32(n_to)
+    step = np.float32(n_from) / np.float32(n_to)
     centres = np.arange(n_to, dtype=np.float32) + np.float32(0.5)
     if rule == Rule.FUSED:  # a product of two float32 is exact in float64
         places = (np.float64(step) * centres - 0.5).astype(np.float32)

@@ -157,15 +157,12 @@ def usable_devices(device: str) -> list[str]:
 
 
 def full_size(logits: torch.Tensor, sizes: Sizes) -> torch.Tensor:
-    """Low-resolution logits (K, h, w) as fields (K, height, width), in the two steps of SAM's postprocessing.
-
-    SAM enlarges to the padded square and cuts it; only the part that is left is computed here.
-    """
+    """Low-resolution logits (K, h, w) as fields (K, height, width), in the two steps of SAM's postprocessing."""
     # SAM has three masks a prompt, and on a CPU torch rounds three channels otherwise than one.
     n_channels = 3 if logits.device.type == "cpu" else 1
     maps = logits[:, None].repeat(1, n_channels, 1, 1)
-    scale = sizes.square / sizes.low[0]
-    inside = torch.ops.aten.upsample_bilinear2d(maps, sizes.inside, False, scale, scale)
+    square = torch.ops.aten.upsample_bilinear2d(maps, (sizes.square, sizes.square), False)
+    inside = square[..., : sizes.inside[0], : sizes.inside[1]]
     return torch.ops.aten.upsample_bilinear2d(inside, sizes.crop, False)[:, 0]
 
 
@@ -187,9 +184,9 @@ def enlargement_of_torch(sizes: Sizes) -> Enlargement | None:
 
 
 def _stretches(axis: int, sizes: Sizes, rule: Rule) -> list[Stretch]:
-    scale = sizes.square / sizes.low[0]
     low, inside, crop = sizes.low[axis], sizes.inside[axis], sizes.crop[axis]
-    return [torch_stretch(low, inside, rule, scale), torch_stretch(inside, crop, rule)]
+    to_square = torch_stretch(low, sizes.square, rule)
+    return [to_square.until(inside), torch_stretch(inside, crop, rule)]
 
 
 @contextlib.contextmanager
