@@ -16,8 +16,8 @@ SHOWN = '.review[data-task]:not([data-task=""])'
 class Reviewer:
     """A rater at a browser of their own."""
 
-    def __init__(self, browser, url: str, name: str, **options: object) -> None:
-        self.context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)
+    def __init__(self, browser, url: str, name: str, waits: bool = True) -> None:
+        self.context = browser.new_context(viewport={"width": 1280, "height": 800})
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -25,7 +25,8 @@ class Reviewer:
         self.page.goto(url)
         self.page.get_by_label("Your name").fill(name)
         self.page.keyboard.press("Enter")
-        self.wait_for_mask()
+        if waits:
+            self.wait_for_mask()
 
     def wait_for_mask(self) -> None:
         self.page.wait_for_selector(SHOWN, timeout=60_000)
@@ -42,7 +43,7 @@ class Reviewer:
         """Judge the mask that is shown, wait for the next one (or the end), and return its task."""
         task = self.task
         self.press(*keys)
-        self.page.wait_for_selector(f'.review:not([data-task="{task}"])', timeout=10_000)
+        self.page.wait_for_selector(f'.review:not([data-task="{task}"])', timeout=30_000)
         self.page.wait_for_selector(f"{SHOWN}, .message h2", timeout=20_000)
         return self.task or None
 
@@ -220,6 +221,90 @@ def test_the_page_is_told_nothing_that_colours_a_judgement(url, browser):
     assert json.loads(bodies[0])["tasks"]
     assert not re.search("purpose|predicted|score|stability|gold|mask_id|rater|verdict_id", told)
     context.close()
+
+
+def test_what_goes_wrong_is_told_and_nothing_is_lost(url, browser, app):
+    """A picture that is not there; a session that is over; a verdict taken back; a pause."""
+    flo = Reviewer(browser, url, "Flo")
+    first = flo.task
+    flo.page.route("**/review/verdicts", lambda route: refuse(route, 401, "the session is over"))
+    flo.judge("a")
+    flo.page.wait_for_selector(".saved.is-refused:has-text('1 kept here')")
+    flo.page.unroute("**/review/verdicts")
+
+    flo.page.route("**/review/pictures/*", lambda route: refuse(route, 404, "<i>the file is gone</i>"))
+    flo.page.reload()
+    flo.page.wait_for_selector(".message:has-text('<i>the file is gone</i>')", timeout=60_000)
+    flo.wait_until_saved()
+    flo.press("a")  # nothing is judged that was not seen
+    assert flo.n_pending == 0
+    flo.page.unroute("**/review/pictures/*")
+    flo.press("Enter")
+    flo.wait_for_mask()
+
+    second = flo.task
+    flo.judge("a")
+    assert flo.judge("z") == second
+    flo.press("Backspace")
+    flo.page.wait_for_selector(".banner", state="hidden")
+    flo.wait_until_saved()
+    assert current_tasks(app.root, "Flo") == {first}
+
+    (app.root / "review.toml").write_text("break_after_min = 0.0001")
+    flo.page.reload()
+    flo.wait_for_mask()
+    flo.press("a")
+    flo.page.wait_for_selector(".message:has-text('Time for a pause')")
+    flo.press("a", "Enter")
+    flo.wait_until_saved()
+    assert len(current_tasks(app.root, "Flo")) == 2
+    (app.root / "review.toml").unlink()
+    flo.close()
+
+
+def refuse(route, status: int, reason: str) -> None:
+    route.fulfill(status=status, content_type="application/json", body=json.dumps({"error": reason}))
+
+
+def current_tasks(root, rater: str) -> set[str]:
+    with Lake.open(root) as lake:
+        return set(
+            lake.query("SELECT task_id FROM current_verdicts WHERE rater = ?", [rater])["task_id"].to_pylist()
+        )
+
+
+def test_another_sample_is_chosen_and_stays(url, browser, app):
+    served.add_sample(app.root, "other")
+    gil = Reviewer(browser, url, "Gil")
+    first = gil.task
+    gil.page.get_by_label("Sample", exact=True).select_option("other")
+    gil.page.wait_for_url("**sample=other")
+    gil.page.wait_for_selector(f'{SHOWN}:not([data-task="{first}"])')
+    gil.page.reload()
+    gil.wait_for_mask()
+    assert gil.page.get_by_label("Sample", exact=True).input_value() == "other"
+    gil.close()
+    with Lake.open(app.root) as lake:
+        open_tasks = lake.query(
+            "SELECT DISTINCT sample FROM tasks WHERE rater = 'Gil' AND lease_until > now()"
+        )
+    assert open_tasks["sample"].to_pylist() == ["other"]
+
+
+def test_a_curator_decides_where_raters_disagree(judged, app, browser):
+    with Lake.open(app.root) as lake:
+        wanted = "SELECT count(*) FROM settled_verdicts WHERE sample = ? AND needs_adjudication"
+        n_disagreements = lake.query(wanted, [served.SAMPLE])[0][0].as_py()
+    assert n_disagreements, "the two raters of `judged` must disagree on a mask that both saw"
+    hal = Reviewer(browser, f"{app.url}?sample={served.SAMPLE}", "Hal", waits=False)
+    hal.page.get_by_label("disagreements first").check()
+    hal.wait_for_mask()
+    hal.judge("a")
+    hal.wait_until_saved()
+    hal.close()
+    with Lake.open(app.root) as lake:
+        (row,) = lake.query("SELECT purpose, sample FROM verdicts WHERE rater = 'Hal'").to_pylist()
+    assert row == {"purpose": "adjudicate", "sample": served.SAMPLE}
 
 
 def test_it_fits_the_window_and_has_names_for_everything(url, browser):

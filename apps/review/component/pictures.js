@@ -16,10 +16,10 @@ export class Pictures {
     this.#server = server;
   }
 
-  /** The picture if it is decoded, null if it is not yet; throws what went wrong with it. */
+  /** The picture if it is decoded, else null. One that failed before is forgotten, so that it is tried again. */
   now(imageId) {
     const held = this.#held.get(imageId);
-    if (held?.error) throw held.error;
+    if (held?.error) this.forget(imageId);
     return held?.picture ?? null;
   }
 

@@ -8,7 +8,7 @@ import { Outbox } from "./outbox.js";
 import { Panel } from "./panel.js";
 import { Pictures } from "./pictures.js";
 import { keepPreferences, next, readPreferences } from "./preferences.js";
-import { Server } from "./server.js";
+import { Refusal, Server } from "./server.js";
 import { Stage } from "./stage.js";
 import { Status } from "./status.js";
 import { Tasks, trace } from "./tasks.js";
@@ -18,6 +18,8 @@ const BREAK_S = 60;
 /** A longer look at one mask counts as an absence, not as work that tires. */
 const LONGEST_LOOK_S = 120;
 const HEARTBEAT_MS = 60_000;
+/** A picture that did not come for want of a connection is asked for again. */
+const RETRY_MS = 3_000;
 /** Decisions that are asked why. */
 const FLAWED = ["reject", "fix"];
 const mounted = new WeakMap();
@@ -220,7 +222,7 @@ class Review {
   }
 
   cannotShow(task, error) {
-    this.pictures.forget(task.image);
+    if (!(error instanceof Refusal)) setTimeout(() => this.tryAgain(task), RETRY_MS);
     this.stage.blank();
     this.stage.say(
       element("h2", {}, "The picture cannot be shown"),
@@ -231,6 +233,11 @@ class Review {
     this.shownAt = performance.now();
     this.absentMs = 0;
     this.refresh();
+  }
+
+  /** Show a task whose picture did not come, if it still waits for it. */
+  tryAgain(task) {
+    if (this.current === task && !this.isShown && this.box.isConnected) this.show(task);
   }
 
   // -- verdicts ----------------------------------------------------------------------------------
@@ -318,7 +325,7 @@ class Review {
   confirm(since) {
     if (this.isOnBreak) this.endBreak();
     else if (this.asking) this.give(this.asking.decision, this.asking.rating, since);
-    else if (this.current && !this.isShown) this.show(this.current, since);
+    else if (this.current) this.tryAgain(this.current);
   }
 
   reason(index, since) {
