@@ -38,8 +38,8 @@ def flawed() -> np.ndarray:
     return (disc(*DISC, RADIUS) & ~disc(*DISC, HOLE)) | square(*ISLAND)
 
 
-def make_workspace(root: Path, n_images: int = 4) -> Path:
-    """On each picture the flawed mask, which reviewers want mended, and a small disc where nothing is."""
+def make_pictures(root: Path, n_images: int) -> list[dict]:
+    """A workspace with the flawed mask and a small disc where nothing is on each picture; rows of its masks."""
     grey = np.full((HEIGHT, WIDTH, 3), 50, np.uint8)
     grey[disc(*DISC, RADIUS)] = (230, 180, 60)
     grey[square(*SQUARE)] = (70, 120, 230)
@@ -54,9 +54,18 @@ def make_workspace(root: Path, n_images: int = 4) -> Path:
             image = lakes.image_row(run.run_id, number, str(path), WIDTH, HEIGHT)
             images.append(image)
             rows += lakes.mask_rows(run.run_id, number, image, encoded, predicted_iou=0.91)
-        drawn = served.sample_rows(rows[::2], n_images)
-        tables = {"images": images, "masks": rows, "samples": drawn}
-        lake.append({name: TABLES[name].table(some) for name, some in tables.items()}, "masks and a sample")
+        tables = {"images": images, "masks": rows}
+        lake.append({name: TABLES[name].table(some) for name, some in tables.items()}, "masks")
+        runs.finish(lake, run.run_id)
+    return rows
+
+
+def make_workspace(root: Path, n_images: int = 4) -> Path:
+    """The flawed masks are a sample, and reviewers want them mended."""
+    flawed_rows = make_pictures(root, n_images)[::2]
+    with Lake.open(root) as lake:
+        drawn = served.sample_rows(flawed_rows, n_images)
+        lake.append({"samples": TABLES["samples"].table(drawn)}, "a sample")
         tasks = queue.next_tasks(lake, "Ann", served.SAMPLE)
         fixes = [
             verdicts.Verdict(str(uuid.uuid4()), "Ann", "fix", t.task_id, reasons=["wrong_hole"])
