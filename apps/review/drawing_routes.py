@@ -27,10 +27,10 @@ def of_lake(work: Work) -> Callable[[Request], Awaitable[Response]]:
 
 
 @routes.for_view("correct")
-async def prepare(request: Request, _: access.Person) -> Response:
+async def prepare(request: Request, person: access.Person) -> Response:
     """Encode {image} before its first click; answers when that is done, with the model's name."""
     image_id = drawing.number(await routes.body_of(request), "image")
-    return routes.answer({"model": await run_in_threadpool(prompts.prepare, image_id)})
+    return routes.answer({"model": await run_in_threadpool(prompts.prepare, person.rater, image_id)})
 
 
 @routes.for_view("correct")

@@ -16,6 +16,10 @@ from curation.generation.prompter import Prompted, Prompter
 #: The model that runs anywhere, where the workspace's own is not here.
 FALLBACK = "sam2-tiny"
 _loading = threading.Lock()
+#: One image is encoded at a time: two at once take as long as one after the other, and neither is there early.
+_encoding = threading.Lock()
+#: Rater -> the image that was last opened. Those that were left before their turn came are not encoded.
+_opened: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,13 @@ class Assistant:
     prompter: Prompter
 
 
-def prepare(image_id: int) -> str:
-    """Encode an image, so that its first click is fast; the model's name. Raises what `answer` raises."""
+def prepare(rater: str, image_id: int) -> str:
+    """Encode the image that a rater opens, so that its first click is fast; the model's name. Raises what `answer` raises."""
+    _opened[rater] = image_id
     helper = assistant()
-    helper.prompter.prepare(image_id, lambda: _pixels(image_id))
+    with _encoding:
+        if _opened[rater] == image_id:
+            helper.prompter.prepare(image_id, lambda: _pixels(image_id))
     return helper.model
 
 
