@@ -67,7 +67,7 @@ def _ask_name() -> str:
     _welcome(
         "Your name goes with every verdict that you give, so that people can be compared with themselves."
     )
-    with st.form("name", border=False):
+    with st.form("name", border=False, width=420):
         text = st.text_input("Your name", max_chars=access.MAX_NAME, autocomplete="name")
         if st.form_submit_button("Start", type="primary"):
             try:

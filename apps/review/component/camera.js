@@ -14,7 +14,8 @@ export function wholeFrame(task) {
 export function nearFrame(task, aspect) {
   const [x, y, w, h] = task.box;
   const margin = Math.max(16, 0.35 * Math.max(w, h));
-  const height = Math.max(h + 2 * margin, (w + 2 * margin) / aspect);
+  const wanted = Math.max(h + 2 * margin, (w + 2 * margin) / aspect);
+  const height = Math.min(wanted, Math.max(task.height, task.width / aspect)); // never smaller than the whole
   const width = aspect * height;
   return [within(x + w / 2, width, task.width), within(y + h / 2, height, task.height), width, height];
 }

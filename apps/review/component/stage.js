@@ -18,10 +18,11 @@ export class Stage {
   constructor(choose, act) {
     this.large = new Canvas("The mask over its picture");
     this.title = element("span", { class: "view-title" });
+    this.hint = element("span", { class: "small-hint", hidden: true }, "small mask: pixelation is no error");
     this.message = element("div", { class: "message", hidden: true });
     this.banner = element("div", { class: "banner", hidden: true });
     this.tools = element("div", { class: "tools", role: "group", "aria-label": "Look" }, ...tools(act));
-    const over = [this.title, this.tools, this.banner, this.message];
+    const over = [this.title, this.hint, this.tools, this.banner, this.message];
     this.box = element("div", { class: "stage" }, this.large.box, ...over);
     this.thumbs = VIEWS.map((view) => thumb(view, choose));
     this.rail = element("div", { class: "rail", role: "group", "aria-label": "Views" }, ...this.thumbs.map((t) => t.button));
@@ -50,6 +51,7 @@ export class Stage {
     const seen = hidesMask ? { ...view, mask: false, picture: true } : view;
     this.large.paint(seen, this.scene, this.transform, preferences);
     this.title.textContent = hidesMask ? "Mask hidden" : view.title;
+    this.hint.hidden = !this.scene.task.is_small;
     for (const { view: own, canvas, button } of this.thumbs) {
       canvas.paint(own, this.scene, canvas.fit(own, this.scene.task), preferences);
       button.setAttribute("aria-pressed", String(own === view));
