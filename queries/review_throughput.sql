@@ -18,7 +18,9 @@ columns:
   active_h: {type: DOUBLE, about: "hours of gaps that are no pauses"}
   verdicts_per_hour: {type: DOUBLE, about: verdicts an hour of active time}
   verdicts_per_hour_low: {type: DOUBLE, about: lower bound; null where one image is all there is}
-  verdicts_per_hour_high: {type: DOUBLE, about: upper bound}
+  verdicts_per_hour_high:
+    type: DOUBLE
+    about: upper bound; null where the time of a verdict may be next to nothing
   median_took_s: {type: DOUBLE, about: "median of the seconds from showing a mask to its verdict"}
   n_drawn: {type: BIGINT, about: masks drawn or corrected}
   drawn_took_s: {type: DOUBLE, about: mean seconds of drawing or correcting one; null where none was}
@@ -55,7 +57,7 @@ speeds AS (
         given_on,
         rater,
         sum(active_s) AS active_s,
-        mean_interval(ratio_sums(3600 * n_timed, active_s)) AS per_hour
+        mean_interval(ratio_sums(active_s, n_timed)) AS verdict_s
     FROM judged_images
     GROUP BY given_on, rater
 ),
@@ -101,9 +103,9 @@ SELECT
     coalesce(judged.n_masks, 0) AS n_masks,
     coalesce(judged.n_images, 0) AS n_images,
     coalesce(speeds.active_s, 0) / 3600 AS active_h,
-    speeds.per_hour.mean AS verdicts_per_hour,
-    clamp(speeds.per_hour.low, 0, 'infinity') AS verdicts_per_hour_low,
-    speeds.per_hour.high AS verdicts_per_hour_high,
+    3600 / nullif(speeds.verdict_s.mean, 0) AS verdicts_per_hour,
+    3600 / nullif(speeds.verdict_s.high, 0) AS verdicts_per_hour_low,
+    CASE WHEN speeds.verdict_s.low > 0 THEN 3600 / speeds.verdict_s.low END AS verdicts_per_hour_high,
     judged.median_took_s,
     coalesce(drawn.n_drawn, 0) AS n_drawn,
     drawn.took_s.mean AS drawn_took_s,

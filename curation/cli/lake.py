@@ -1,4 +1,4 @@
-"""init, snapshots, tag, sql: the workspace itself."""
+"""init, snapshots, tag, sql, compact: the workspace itself."""
 
 import shlex
 import sys

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from curation import masks
 from curation.lake import Lake
-from curation.review.intervals import Interval, of_totals
+from curation.review.intervals import Interval, of_mean, of_share, of_totals
 from curation.settings import GOLD
 
 DECISIONS = ("accept", "fix", "reject", "unsure")
@@ -174,12 +174,11 @@ def _of_pairs(opinions: Sequence[Opinion]) -> Iterator[dict]:
             ("accept", (True, False), lambda o: o.decision == "accept"),
         ):
             tables = [_table(values.index(answer(a)), values.index(answer(b)), len(values)) for a, b in pairs]
-            totals = _per_image([a.image_id for a, _ in pairs], tables)
-            for name, of_tables in (("cohen_kappa", kappa), ("equal_share", _equal_share)):
-                found = of_totals(
-                    totals, _on_tables(of_tables, len(values)), (-1 if of_tables is kappa else 0, 1)
-                )
-                yield _row(name, of, rater, other, found, len(pairs))
+            image_ids = [a.image_id for a, _ in pairs]
+            found = of_totals(_per_image(image_ids, tables), _on_tables(kappa, len(values)), (-1, 1))
+            yield _row("cohen_kappa", of, rater, other, found, len(pairs))
+            equal = [np.array([np.trace(table), 1]) for table in tables]
+            yield _row("equal_share", of, rater, other, of_share(_per_image(image_ids, equal)), len(pairs))
 
 
 def _held_out(opinions: Sequence[Opinion]) -> Iterator[dict]:
@@ -193,8 +192,7 @@ def _held_out(opinions: Sequence[Opinion]) -> Iterator[dict]:
     everyone = [pair for pairs in judged.values() for pair in pairs]
     for rater, pairs in [*([(None, everyone)] if everyone else []), *sorted(judged.items())]:
         totals = _per_image([i for i, _ in pairs], [np.array([right, 1]) for _, right in pairs])
-        found = of_totals(totals, lambda t: t[:, 0] / t[:, 1], (0, 1))
-        yield _row("human_ceiling", "decision", rater, None, found, len(pairs))
+        yield _row("human_ceiling", "decision", rater, None, of_share(totals), len(pairs))
 
 
 def _of_corrections(lake: Lake, sample: str | None) -> Iterator[dict]:
@@ -212,7 +210,7 @@ def _of_corrections(lake: Lake, sample: str | None) -> Iterator[dict]:
     for (rater, other), told in sorted(pairs.items(), key=lambda item: (item[0][0] or "", item[0][1] or "")):
         for place, name in ((1, "iou"), (2, "boundary_iou")):
             totals = _per_image([t[0] for t in told], [np.array([t[place], 1.0]) for t in told])
-            found = of_totals(totals, lambda t: t[:, 0] / t[:, 1], (0, 1))
+            found = of_mean(totals, sum(t[place] ** 2 for t in told))
             yield _row(name, "correction", rater, other, found, len(told))
 
 
@@ -234,10 +232,6 @@ def _table(row: int, column: int, k: int) -> np.ndarray:
     table = np.zeros((k, k))
     table[row, column] = 1
     return table
-
-
-def _equal_share(tables: np.ndarray) -> np.ndarray:
-    return np.trace(tables, axis1=-2, axis2=-1) / tables.sum(axis=(-2, -1))
 
 
 def _on_tables(figure: Callable[[np.ndarray], np.ndarray], k: int) -> Callable[[np.ndarray], np.ndarray]:

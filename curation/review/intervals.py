@@ -10,11 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
-from curation.gold.intervals import CONFIDENCE, MOST_STUDENTISED, N_REPLICATES, ROUNDING, SEED, weights
+from curation.gold import intervals
+from curation.gold.intervals import CONFIDENCE, MOST_STUDENTISED, N_REPLICATES, SEED, weights
 
 #: Step of the numerical gradient, as a share of the sum of all totals.
 STEP = 1e-5
+#: Standard errors below this are what the step leaves of none.
+NO_ERROR = 1e-7
+TAIL = (1 - CONFIDENCE) / 2
 
 Figure = Callable[[np.ndarray], np.ndarray]
 
@@ -48,20 +53,40 @@ def of_totals(
     estimate, error = (float(values[0]) for values in _with_errors(totals, once, figure))
     if np.isnan(estimate):
         return Interval(None, None, None, n_images)
-    if n_images == 1 or not error > ROUNDING * max(abs(estimate), 1):
+    if n_images == 1 or not error > NO_ERROR * max(abs(estimate), 1):
         return Interval(estimate, None, None, n_images)
+    # Replicates whose images do not differ have no error of their own; Student's t bounds what they say.
+    stuck = float(special.stdtrit(n_images - 1, 1 - TAIL))
     studentised = []
     for drawn in weights(n_images, n_replicates, SEED):
         values, errors = _with_errors(totals, drawn, figure)
         with np.errstate(invalid="ignore", divide="ignore"):
             scores = (values - estimate) / errors
-        scores = np.where(errors > ROUNDING, scores, np.sign(values - estimate) * MOST_STUDENTISED)
+        has_error = errors > NO_ERROR * np.maximum(np.abs(values), 1)
+        scores = np.where(has_error, scores, np.sign(values - estimate) * stuck)
         studentised.append(np.clip(scores[~np.isnan(values)], -MOST_STUDENTISED, MOST_STUDENTISED))
-    tail = (1 - CONFIDENCE) / 2
     # A replicate in which the figure is not defined (all in one category) says nothing.
-    low_t, high_t = np.quantile(np.concatenate(studentised), (tail, 1 - tail))
+    low_t, high_t = np.quantile(np.concatenate(studentised), (TAIL, 1 - TAIL))
     low, high = np.clip((estimate - high_t * error, estimate - low_t * error), *bounds)
     return Interval(estimate, min(float(low), estimate), max(float(high), estimate), n_images)
+
+
+def of_share(totals: np.ndarray) -> Interval:
+    """A share, as the sum of `totals` (n_images, 2)'s first column over that of the second; `gold.intervals`."""
+    return _of_ratio(totals, None)
+
+
+def of_mean(totals: np.ndarray, sum_of_squares: float) -> Interval:
+    """A mean of values in 0..1, from sums (n_images, 2) of values and of their number, and the sum of their squares."""
+    return _of_ratio(totals, np.array([sum_of_squares]))
+
+
+def _of_ratio(totals: np.ndarray, squares: np.ndarray | None) -> Interval:
+    if not len(totals):
+        return Interval(None, None, None, 0)
+    found = intervals.estimates(totals[:, :1], totals[:, 1:], squares)
+    numbers = (found.estimate[0], found.bootstrap_low[0], found.bootstrap_high[0])
+    return Interval(*(None if np.isnan(x) else float(x) for x in numbers), int(found.n_images[0]))
 
 
 def _with_errors(totals: np.ndarray, drawn: np.ndarray, figure: Figure) -> tuple[np.ndarray, np.ndarray]:
