@@ -1,5 +1,10 @@
 """The server: Streamlit's pages beside the routes that the component talks to. `curation app` starts it."""
 
+import asyncio
+import os
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import streamlit as st
@@ -20,8 +25,18 @@ def hosts() -> list[str]:
     return config.get_option("server.allowedHosts") or ["*"]
 
 
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[None]:
+    """Open the app in a browser here, where it was asked for, once the server listens."""
+    url = os.environ.get("CURATION_OPEN_IN_BROWSER")
+    if url:
+        asyncio.get_running_loop().call_later(1, webbrowser.open, url)
+    yield
+
+
 app = st.App(
     Path(__file__).with_name("app.py"),
     routes=[*routes.ROUTES, *drawing_routes.ROUTES],
+    lifespan=lifespan,
     middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts(), www_redirect=False)],
 )

@@ -46,9 +46,10 @@ def open_app(
     # Only apps/ knows streamlit, and Ctrl-C or a signal must reach the server itself: this process becomes it.
     os.environ |= {
         "CURATION_WORKSPACE": str(workspace),
+        "CURATION_OPEN_IN_BROWSER": f"http://{LOOPBACK[0]}:{port}" if opens_browser else "",
         "PYTHONPATH": os.pathsep.join([str(files("apps").parent), *python_path()]),
     }
-    os.execv(sys.executable, [sys.executable, *streamlit_words(workspace, host, port, opens_browser)])
+    os.execv(sys.executable, [sys.executable, *streamlit_words(workspace, host, port)])
 
 
 def has_login(workspace: Path) -> bool:
@@ -57,16 +58,17 @@ def has_login(workspace: Path) -> bool:
     return any("auth" in _tables(place / SECRETS_FILE) for place in places)
 
 
-def streamlit_words(workspace: Path, host: str, port: int, opens_browser: bool) -> list[str]:
+def streamlit_words(workspace: Path, host: str, port: int) -> list[str]:
     """What follows `python` on the command line that serves the app."""
     options = {
         "server.address": host,
         "server.port": str(port),
-        "server.headless": str(not opens_browser).lower(),
+        # Else Streamlit offers its makers' tools to whoever it takes for a developer, over the page; so the server
+        # itself opens the browser.
+        "server.headless": "true",
         # The code of an installed app does not change; watching it costs time at every start.
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
-        "server.showEmailPrompt": "false",
     }
     if (workspace / SECRETS_FILE).is_file():
         options["secrets.files"] = str(workspace / SECRETS_FILE)

@@ -1,8 +1,10 @@
 """`curation app`: what it refuses, and what it starts."""
 
 import os
+import time
 
 import pytest
+import served
 from typer.testing import CliRunner
 
 from curation.cli import app, review_app
@@ -38,8 +40,26 @@ def test_it_serves_this_machine_only(root, started):
     (words,) = started
     assert words[words.index("--server.address") + 1] == "127.0.0.1"
     assert words[words.index("--server.port") + 1] == "8600"
-    assert words[words.index("--server.headless") + 1] == "true"
     assert os.environ["CURATION_WORKSPACE"] == str(root)
+    assert os.environ["CURATION_OPEN_IN_BROWSER"] == ""
+
+
+def test_the_server_opens_a_browser_where_it_is_asked_to(root, monkeypatch, tmp_path):
+    """A program that stands in for a browser writes down what it was asked to open."""
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    app = served.App(root)
+    app.start(opens_browser=True)
+    try:
+        deadline = time.monotonic() + 30
+        while not opened.is_file():
+            assert time.monotonic() < deadline, "no browser was opened"
+            time.sleep(0.1)
+        assert opened.read_text().strip() == app.url.rstrip("/")
+    finally:
+        app.stop()
 
 
 def test_others_are_let_in_with_a_login_only(root, started):
