@@ -73,7 +73,10 @@ drawn AS (
                 WHEN 'size' THEN size_band(masks.area_px).name
                 WHEN 'score' THEN score_band(masks.predicted_iou).name
                 WHEN 'stratum' THEN stratum
-                ELSE 'all'
+                ELSE CASE
+                    WHEN $slice_by IS NULL THEN 'all'
+                    ELSE error('slice_by ' || $slice_by || ': allowed are stage, run, size, score, stratum')
+                END
             END,
             'unknown'
         ) AS slice,

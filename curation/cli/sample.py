@@ -206,13 +206,14 @@ def estimate(
     estimator: Annotated[
         str, typer.Option(help="ratio (Hájek), or total (Horvitz-Thompson, Hansen-Hurwitz): no bias, wider.")
     ] = "ratio",
+    at: At = None,
     output_format: OutputFormat = Format.table,
     out: Out = None,
 ) -> None:
     """What the verdicts on a sample say of all masks that it was drawn from, with intervals and the design."""
     from curation.sampling import estimates
 
-    with open_lake(workspace) as lake:
+    with open_lake(workspace, at, read_only=True) as lake:
         found = estimates.estimate(lake, name, by, score, estimator)
     if output_format is not Format.table or out is not None:
         print_table(estimates.rows(found), output_format, out)

@@ -12,8 +12,9 @@ from curation.sampling.estimates import ALL, Part, Sample
 from curation.sampling.planner import Acceptance
 from curation.sampling.stopping import Enough
 
-COLUMNS = ("share", "95 % of\nthis frame", "of images\nlike these", "masks", "images", "eff. n", "deff")
-NARROW_COLUMNS = ("share", "95 % of\nthis frame", "of images\nlike these", "masks", "deff")
+FRAME, IMAGES = "95 % of\nthis frame", "of images\nlike these"
+COLUMNS = ("share", FRAME, IMAGES, "masks", "images", "eff. n", "deff")
+NARROW_COLUMNS = ("share", FRAME, IMAGES, "masks", "deff")
 #: Columns of the terminal that the table of one slice takes.
 FULL_WIDTH = 105
 
@@ -73,6 +74,8 @@ def _table(part: Part, columns: tuple[str, ...]) -> Table:
     """A line a figure that any mask tells something about; reasons that nobody named are left out."""
     found = part.estimates
     has_gain = bool((found.gain != 1).any())
+    if np.isnan(found.images_low).all():  # one image, or a score
+        columns = tuple(name for name in columns if name != IMAGES)
     table = Table(header_style="bold", box=SIMPLE, pad_edge=False)
     table.add_column("figure", no_wrap=True)
     for name in (*columns, *(("gain",) if has_gain else ())):
