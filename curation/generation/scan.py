@@ -26,7 +26,10 @@ Cuts = tuple[float, float, float]  # the mask threshold - offset, the threshold 
 
 
 class Scan(NamedTuple):
-    """What one pass saw. The box is in the crop's frame with inclusive maxima, all 0 for an empty mask."""
+    """What one pass saw. The box is in the crop's frame with inclusive maxima, all 0 for an empty mask.
+
+    `changes`, int32 (N, 2), are x and y where the mask begins or ends down a column, each column from its top.
+    """
 
     n_low: int  # pixels above the mask threshold - offset
     area_px: int  # pixels above the mask threshold
@@ -35,9 +38,7 @@ class Scan(NamedTuple):
     y_min: int
     x_max: int
     y_max: int
-    changes: (
-        np.ndarray
-    )  # int32 (N, 2): x, y where the mask begins or ends down a column, each column from its top
+    changes: np.ndarray
 
     def runs(self, x: int, y: int, height: int, width: int) -> np.ndarray:
         """COCO run lengths (uint32) in an image (height, width) whose crop lies at x, y."""
