@@ -15,7 +15,6 @@ from curation.errors import InputError
 from curation.lake import Lake
 from curation.masks import Runs
 from curation.review import drawing, queue
-from curation.review.plan import fraction
 from curation.settings import REVIEW
 
 #: Masks to mend that a page holds: the one at hand, and the next, whose picture is fetched meanwhile.
@@ -44,12 +43,12 @@ _TO_MEND = """
     GROUP BY sample
     ORDER BY sample
 """
-#: Images of a run with their masks, and how many of these somebody judged or drew in image mode.
+#: Images of a run with whether they are open: some mask of them was neither judged nor drawn in image mode, or there is none.
 _IMAGES = """
     WITH judged AS (
-        SELECT DISTINCT image_id, mask_id FROM current_verdicts WHERE purpose = 'image' AND decision <> 'skip'
+        SELECT DISTINCT mask_id FROM current_verdicts WHERE purpose = 'image' AND decision <> 'skip'
         UNION
-        SELECT image_id, mask_id FROM drawn_masks
+        SELECT mask_id FROM drawn_masks
     ),
 
     now_there AS (
@@ -63,15 +62,24 @@ _IMAGES = """
     counted AS (
         SELECT image_id, count(*) AS n_masks, count(judged.mask_id) AS n_judged
         FROM now_there
-        LEFT JOIN judged USING (image_id, mask_id)
+        LEFT JOIN judged USING (mask_id)
         GROUP BY image_id
+    ),
+
+    listed AS (
+        SELECT images.image_id, coalesce(n_judged < n_masks, true) AS is_open
+        FROM images
+        LEFT JOIN counted USING (image_id)
+        WHERE images.run_id = $run_id
     )
 
-    SELECT image_id, coalesce(n_masks, 0) AS n_masks, coalesce(n_judged, 0) AS n_judged
-    FROM images
-    LEFT JOIN counted USING (image_id)
-    WHERE images.run_id = $run_id
-    ORDER BY image_id
+    SELECT
+        count(*) AS n_images,
+        count(*) FILTER (WHERE NOT is_open) AS n_done,
+        arg_min(image_id, md5(image_id || ' ' || $rater)) FILTER (
+            WHERE is_open AND NOT list_contains($seen, image_id)
+        ) AS next_image
+    FROM listed
 """
 
 
@@ -173,23 +181,18 @@ def image(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, o
     seldom meet. `image` is None where none is left. Raises InputError for an image or run that there is not.
     """
     run_id = field(body, "run_id", int)
+    seen = [int(text) for text in body.get("seen") or [] if isinstance(text, str) and text.isdecimal()]
     runs = [run_id, *_correct_runs(lake, run_id)]
-    counts = lake.query(_IMAGES, {"runs": runs, "run_id": run_id}).to_pylist()
-    if not counts:
+    asked = {"runs": runs, "run_id": run_id, "rater": person.rater, "seen": seen}
+    (progress,) = lake.query(_IMAGES, asked).to_pylist()
+    if not progress["n_images"]:
         raise InputError(f"run {run_id} has no images here")
-    is_open = {row["image_id"]: row["n_masks"] == 0 or row["n_judged"] < row["n_masks"] for row in counts}
-    progress = {"n_images": len(counts), "n_done": len(counts) - sum(is_open.values())}
-    if body.get("image") is None:
-        seen = {int(text) for text in field(body, "seen", list)}
-        left = [image_id for image_id, is_left in is_open.items() if is_left and image_id not in seen]
-        image_id = min(left, key=lambda one: fraction("image", person.rater, one), default=None)
-        if image_id is None:
-            return {"image": None, **progress}
-    else:
+    image_id = progress.pop("next_image")
+    if body.get("image") is not None:
         image_id = number(body, "image")
-        if image_id not in is_open:
-            raise InputError(f"run {run_id} has no image {image_id}")
-    return {**_image(lake, person, run_id, runs, image_id), **progress}
+    if image_id is None:
+        return {"image": None, **progress}
+    return {**_image(lake, person, run_id, image_id), **progress}
 
 
 def uncovered(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
@@ -248,7 +251,7 @@ def _current(lake: Lake, person: Person, run_id: int, image_id: int) -> _Current
     return _Current(rows, masks.parse_strings(strings, size[0]["height_px"], size[0]["width_px"]))
 
 
-def _image(lake: Lake, person: Person, run_id: int, runs: list[int], image_id: int) -> dict[str, object]:
+def _image(lake: Lake, person: Person, run_id: int, image_id: int) -> dict[str, object]:
     there = _current(lake, person, run_id, image_id)
     name = lake.con.execute(
         "SELECT file_name FROM images WHERE run_id = ? AND image_id = ?", [run_id, image_id]

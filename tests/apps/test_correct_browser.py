@@ -1,5 +1,7 @@
 """Mending masks in a real browser: what was drawn is what lies in the lake, pixel by pixel."""
 
+import uuid
+
 import drawn
 import numpy as np
 import pytest
@@ -42,6 +44,30 @@ def about(app, mask_id: int) -> dict:
     with Lake.open(app.root) as lake:
         (row,) = lake.query("FROM drawn_masks WHERE mask_id = ?", [mask_id]).to_pylist()
     return row
+
+
+ROUTES = ("corrections", "drawings", "image", "uncovered", "overlaps", "prepare", "clicks")
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_only_people_who_may_draw_are_answered(app, route):
+    assert app.ask(f"review/{route}", {})[0] == 401
+    assert app.ask(f"review/{route}", {}, app.token(role="analyst"))[0] == 403
+    assert app.ask(f"review/{route}", {}, app.token())[0] == 400
+
+
+def test_saving_again_doubles_nothing(app):
+    with Lake.open(app.root) as lake:
+        (row,) = lake.query("SELECT * FROM masks WHERE mask_index = 1 ORDER BY mask_id LIMIT 1").to_pylist()
+    about_it = {"image": str(row["image_id"]), "run_id": row["run_id"], "supersedes": str(row["mask_id"])}
+    how = {"task_id": None, "tools": ["brush"], "n_actions": 1, "took_s": 3.5}
+    shape = {"segmentation": masks.to_coco(masks.encode(square(160, 20, 30)[None]))}
+    sent = {"drawn_id": str(uuid.uuid4()), **about_it, **how, **shape}
+    first, second = (app.ask("review/drawings", sent, app.token("Dan")) for _ in range(2))
+    assert first[0] == 200
+    assert first[1] == second[1]
+    with Lake.open(app.root) as lake:
+        assert lake.query("FROM drawn_masks WHERE rater = 'Dan'").num_rows == 1
 
 
 def test_brush_and_eraser(app, drawer):
