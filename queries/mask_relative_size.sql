@@ -35,6 +35,8 @@ WITH bands_of_image AS (
             AS band,
         count(*) AS n_masks
     FROM masks
+    -- Corrections are no run's own work.
+    ANTI JOIN runs ON masks.run_id = runs.run_id AND runs.kind = 'correct'
     WHERE $run_id IS NULL OR run_id = $run_id
     GROUP BY run_id, image_id, band
 ),

@@ -32,6 +32,8 @@ WITH bands_of_image AS (
         count(*) AS n_masks,
         sum(area_px / (width_px::DOUBLE * height_px)) AS sum_image_share
     FROM masks
+    -- Corrections are no run's own work.
+    ANTI JOIN runs ON masks.run_id = runs.run_id AND runs.kind = 'correct'
     WHERE $run_id IS NULL OR run_id = $run_id
     GROUP BY run_id, image_id, side_from_px
 ),

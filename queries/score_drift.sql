@@ -58,6 +58,8 @@ counts AS (
         clamp(floor(log2(nullif(area_px, 0) / (width_px::DOUBLE * height_px))), -30, -1)::INTEGER AS size_bin,
         count(*) AS n
     FROM masks
+    -- Corrections are no run's own work.
+    ANTI JOIN runs ON masks.run_id = runs.run_id AND runs.kind = 'correct'
     WHERE $run_id IS NULL OR run_id = $run_id OR run_id = (SELECT baseline_run_id FROM baseline)
     GROUP BY GROUPING SETS (
         (run_id, image_group, predicted_iou_bin),

@@ -92,5 +92,5 @@ SELECT
 FROM runs
 LEFT JOIN figures USING (run_id)
 LEFT JOIN problems_of_run USING (run_id, kind)
-WHERE runs.kind <> 'gold' AND ($run_id IS NULL OR runs.run_id = $run_id)
+WHERE runs.kind NOT IN ('gold', 'correct') AND ($run_id IS NULL OR runs.run_id = $run_id)
 ORDER BY runs.stage, runs.cycle, runs.run_id
