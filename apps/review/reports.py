@@ -5,6 +5,7 @@ long is kept for `PATIENCE` times as long even then, so that reviewers who commi
 busy with reports. Pages that ask the same at once wait for one answer.
 """
 
+import math
 import queue
 import threading
 import time
@@ -80,13 +81,17 @@ def lake(at: str | None = None) -> Iterator[Lake]:
     _idle.put(borrowed)
 
 
-def ask(question: Callable[..., T], *given: Any, at: str | None = None) -> T:
-    """What `question(lake, *given)` answers. Its values are shared between pages and must not be changed."""
+def ask(question: Callable[..., T], *given: Any, at: str | None = None, most_age_s: float = math.inf) -> T:
+    """What `question(lake, *given)` answers. Its values are shared between pages and must not be changed.
+
+    `most_age_s` is for what changes with the clock too, such as leases that end.
+    """
     kept = _place((data.root(), at, question.__module__, question.__qualname__, *given))
     with kept.lock:
         newest = _version(str(data.root()))
-        is_old = time.monotonic() - kept.asked_s > PATIENCE * kept.took_s
-        if kept.version is None or (kept.version != newest and is_old):
+        age_s = time.monotonic() - kept.asked_s
+        is_old = age_s > most_age_s or kept.version != newest
+        if kept.version is None or (is_old and age_s > PATIENCE * kept.took_s):
             kept.asked_s = time.monotonic()
             with lake(at) as lake_:
                 kept.answer = question(lake_, *given)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import streamlit as st
@@ -100,9 +101,10 @@ def as_parquet(rows: pa.Table) -> bytes:
 
 
 def _is_long_id(field: pa.Field, column: pa.ChunkedArray) -> bool:
-    if not pa.types.is_int64(field.type):
+    if not pa.types.is_int64(field.type) or column.null_count == len(column):
         return False
-    return any(abs(value) > BROWSER_INTEGER for value in column.to_pylist() if value is not None)
+    bounds = pc.min_max(column)
+    return bounds["min"].as_py() < -BROWSER_INTEGER or bounds["max"].as_py() > BROWSER_INTEGER
 
 
 def _column(field: pa.Field, about_: str | None) -> object:

@@ -164,16 +164,12 @@ def _by_iou(subject: Subject) -> tuple[Failings | None, str]:
         measured = reports.ask(bad_share, subject, level)
         if measured is None or not measured.estimate:
             continue
-        words = share(measured.estimate, measured.low, measured.high)
         label = f"IoU with gold of {level:.2f} or less"
+        group = Group(_of_gold(subject, f"gold_iou <= {level}"), "gold_iou")
+        n_masks = reports.ask(gallery.count, group)
+        bounds = (measured.estimate, measured.low, measured.high)
         groups.append(
-            Failing(
-                f"{level}",
-                label,
-                f"{words} of the masks",
-                Group(_of_gold(subject, f"gold_iou <= {level}"), "gold_iou"),
-                dot(label, measured.estimate, measured.low, measured.high),
-            )
+            Failing(f"iou-{level:.2f}", label, _counted_share(n_masks, *bounds), group, dot(label, *bounds))
         )
         note = f"Share of masks, 95 % intervals. {counted(measured.n_images, 'image')} with gold; image as cluster."
     return Failings(groups, note), f"No mask of this run has an IoU with gold of {LEVELS[-1]:.2f} or less."

@@ -1,7 +1,6 @@
 """How far is the review? Every sample with its work, its raters and its disagreements; and new samples."""
 
 from dataclasses import asdict
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ from curation.sampling import designs, samples
 from curation.sampling.frame import Scope
 from curation.settings import REVIEW
 
-#: Seconds between two looks at the queue; leases end in its steps too.
+#: Seconds between two looks at the queue.
 REFRESH_S = 5
 #: Design -> what it is for, in a sentence.
 DESIGNS = {
@@ -102,15 +101,8 @@ def _closer() -> None:
 
 def _samples() -> list[tuple[dict, Progress]]:
     """Samples, newest first, each with its progress."""
-    now = _now()
     drawn = reports.ask(samples.summaries).to_pylist()[::-1]
-    return [(row, reports.ask(queue.progress, row["sample"], now)) for row in drawn]
-
-
-def _now() -> datetime:
-    """The time in steps, so that pages that look together ask once."""
-    now = datetime.now(timezone.utc)
-    return now - timedelta(seconds=now.timestamp() % REFRESH_S)
+    return [(row, reports.ask(queue.progress, row["sample"], most_age_s=REFRESH_S)) for row in drawn]
 
 
 def _sample_row(row: dict, progress: Progress) -> dict[str, Any]:

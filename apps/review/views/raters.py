@@ -33,14 +33,7 @@ FIGURES: dict[str, tuple[str, Said, str]] = {
         share,
         "hidden checks that were answered as gold says: good masks accepted, bad ones not",
     ),
-    "gold_good_accepted": ("good accepted", share, "good masks among the hidden checks that were accepted"),
-    "gold_bad_refused": ("bad refused", share, "bad masks among the hidden checks that were not accepted"),
     "repeat_equal": ("same again", share, "hidden repeats with the same decision as the first time"),
-    "repeat_equal_accept": (
-        "accepted again",
-        share,
-        "hidden repeats that were accepted again, or again were not",
-    ),
     "accept_share": ("accepts", share, "share of first and second opinions that accept"),
     "accept_drift": (
         "drift of accepts",
@@ -48,6 +41,13 @@ FIGURES: dict[str, tuple[str, Said, str]] = {
         "change of the accept share over 100 verdicts, in points; drift where the interval leaves out 0",
     ),
     "gold_drift": ("drift on gold", points, "change of being right on gold over 100 verdicts, in points"),
+    "gold_good_accepted": ("good accepted", share, "good masks among the hidden checks that were accepted"),
+    "gold_bad_refused": ("bad refused", share, "bad masks among the hidden checks that were not accepted"),
+    "repeat_equal_accept": (
+        "accepted again",
+        share,
+        "hidden repeats that were accepted again, or again were not",
+    ),
 }
 #: Figures of `raters.quality` alone; of the others report `rater_quality` has intervals that hold for few images too.
 OVER_TIME = ("verdicts_per_hour", "accept_drift", "gold_drift")
