@@ -1,22 +1,26 @@
 """How far estimates from samples are from the truth, and how often 95 % intervals hold it, design by design.
 
-The frame is of images whose masks resemble each other: each image has its own share of good masks, by a beta distribution, so that two
-masks of one image correlate by ICC; images have unequal numbers of masks (log-normal). Small masks are worse, and a
-score tells good from bad as well as a model's own does. The truth is the share of good masks in the frame, which is
-known. Each line is 2,000 samples from one frame: drawn, judged and estimated by the code that the commands run.
+A frame is of images whose masks resemble each other: each image has its own share of good masks, by a beta distribution, so
+that two masks of one image correlate by about ICC; images have unequal numbers of masks (log-normal). Small masks are
+worse, and a score tells good from bad as well as a model's own does. The truth is the share of good masks in the frame.
+Each line is 2,000 samples, drawn, judged and estimated by the code that the commands run, from ten frames in turn: at a
+single truth the coverage of any interval of a count goes up and down with the size (Brown, Cai and DasGupta, Statistical
+Science 16, 2001).
 
     python -m benchmarks.estimates [--replicates 2000]
 
-`bias` is the mean error over its own Monte-Carlo standard error: between −3 and 3 it is none (Hájek's ratio has a
-bias that vanishes with the size of a sample and is a small part of its error; `of error` says which). `covers`: intervals that hold the truth; a * marks
-what is outside 93 to 97 %. `naive`: Wilson's interval over masks, weights and images ignored. `width`: mean width. `gain`: variance without the score over with it.
-Ends with 1 where a line that should hold does not.
+- `bias`: mean error over its own Monte-Carlo standard error; between -3 and 3 it is none. `of error`: over the standard error of one
+  estimate, of which a ratio's bias is a small part that vanishes with the size.
+- `covers`: intervals that hold the truth, in percent; a * marks what is outside 93 to 97. `naive`: Wilson's interval over masks, weights and
+  images ignored. `width`: mean width. `gain`: variance without the score over with it.
+
+Ends with 1 where a line is not as it should be.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -32,6 +36,7 @@ LOWEST, HIGHEST = 0.93, 0.97
 #: Monte-Carlo standard errors; and, for a ratio, the part of its standard error that a bias may be.
 MOST_BIAS, MOST_RATIO_BIAS = 3.3, 0.1
 SIZES = (150, 400)
+N_FRAMES = 10
 
 
 @dataclass(frozen=True)
@@ -175,27 +180,27 @@ class Line:
     covers: float
     covers_naive: float
     width: float
-    error: float
     gain: float
 
 
-def simulate(frame: Population, case: Case, size: int, n_replicates: int, seed: int) -> Line:
+def simulate(frames: Sequence[Population], case: Case, size: int, n_replicates: int, seed: int) -> Line:
+    """Samples from the frames in turn, each against the truth of its own."""
     rng = np.random.default_rng(seed)
     found, naive = [], []
-    for _ in range(n_replicates):
+    for number in range(n_replicates):
+        frame = frames[number % len(frames)]
         one, is_good = replicate(frame, case, size, rng)
-        found.append([one.estimate[0], one.low[0], one.high[0], one.gain[0]])
+        found.append([frame.truth, one.estimate[0], one.low[0], one.high[0], one.gain[0]])
         low, high = wilson(np.array([is_good.mean()]), np.array([len(is_good)]), np.array([1.959964]))
         naive.append(low[0] <= frame.truth <= high[0])
-    share, low, high, gain = np.array(found).T
-    spread = share.std(ddof=1)
+    truth, share, low, high, gain = np.array(found).T
+    error = share - truth
     return Line(
-        bias=(share.mean() - frame.truth) / (spread / np.sqrt(n_replicates)),
-        bias_of_error=(share.mean() - frame.truth) / spread,
-        covers=((low <= frame.truth) & (frame.truth <= high)).mean(),
+        bias=error.mean() / (error.std(ddof=1) / np.sqrt(n_replicates)),
+        bias_of_error=error.mean() / error.std(ddof=1),
+        covers=((low <= truth) & (truth <= high)).mean(),
         covers_naive=np.mean(naive),
         width=(high - low).mean(),
-        error=spread,
         gain=np.median(gain),
     )
 
@@ -215,11 +220,15 @@ FRAMES = {
 HEAD = f"{'design, estimator':32}{'masks':>6}{'bias':>7}{'of error':>10}{'covers':>9}{'naive':>8}{'width':>8}{'gain':>7}"
 
 
+def _frames(number: int) -> list[Population]:
+    shape = list(FRAMES.values())[number]
+    return [population(*shape, seed=100 * number + k) for k in range(N_FRAMES)]
+
+
 def _line(frame_number: int, n_replicates: int, number: int) -> Line:
     """One line of the table: a process works it out alone, because a case cannot be sent to it."""
-    shape = list(FRAMES.values())[frame_number]
     case, size = CASES[number // len(SIZES)], SIZES[number % len(SIZES)]
-    return simulate(population(*shape, seed=frame_number), case, size, n_replicates, seed=size)
+    return simulate(_frames(frame_number), case, size, n_replicates, seed=size)
 
 
 def _told(case: Case, size: int, line: Line) -> str:
@@ -237,12 +246,12 @@ def main() -> int:
     n_replicates = parser.parse_args().replicates
     n_wrong = 0
     with ProcessPoolExecutor() as pool:
-        for number, (name, shape) in enumerate(FRAMES.items()):
-            frame = population(*shape, seed=number)
+        for number, name in enumerate(FRAMES):
+            truths = [frame.truth for frame in _frames(number)]
             lines = [(case, size) for case in CASES for size in SIZES]
             found = pool.map(partial(_line, number, n_replicates), range(len(lines)))
             print(
-                f"\n{name}: {len(frame.image):,} masks, truth {frame.truth:.4f}; {n_replicates:,} samples a line\n"
+                f"\n{name}: truth {min(truths):.3f} to {max(truths):.3f}; {n_replicates:,} samples a line\n"
             )
             print(HEAD)
             for (case, size), line in zip(lines, found, strict=True):
