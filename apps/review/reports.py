@@ -90,10 +90,10 @@ def ask(question: Callable[..., T], *given: Any, at: str | None = None, most_age
     with kept.lock:
         newest = _version(str(data.root()))
         age_s = time.monotonic() - kept.asked_s
-        is_old = age_s > most_age_s or kept.version != newest
+        is_old = at is None and (age_s > most_age_s or kept.version != newest)  # the past stays as it was
         if kept.version is None or (is_old and age_s > PATIENCE * kept.took_s):
-            kept.asked_s = time.monotonic()
             with lake(at) as lake_:
+                kept.asked_s = time.monotonic()
                 kept.answer = question(lake_, *given)
             kept.took_s = time.monotonic() - kept.asked_s
             kept.version = newest

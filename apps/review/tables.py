@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Mapping
+from itertools import count
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -86,6 +87,15 @@ def readable(rows: pa.Table) -> pa.Table:
             texts = [None if v is None else f"{len(v):,} bytes" for v in rows.column(index).to_pylist()]
             rows = rows.set_column(index, field.name, pa.array(texts, pa.string()))
     return rows
+
+
+def distinct(rows: pa.Table) -> pa.Table:
+    """The rows with names that differ: of equal ones, as a join gives them, the later get a number."""
+    names: list[str] = []
+    for name in rows.column_names:
+        number = next(n for n in count(1) if (name if n == 1 else f"{name}_{n}") not in names)
+        names.append(name if number == 1 else f"{name}_{number}")
+    return rows.rename_columns(names)
 
 
 def as_csv(rows: pa.Table) -> bytes:

@@ -153,6 +153,13 @@ def test_ids_are_shown_whole_and_taken_home_as_numbers():
     assert str(2**62 + 1) in tables.as_csv(rows).decode()
 
 
+def test_equal_names_of_columns_become_distinct():
+    from apps.review import tables
+
+    rows = pa.table([[1], [2], [3], [4]], names=["a", "a_2", "a", "b"])
+    assert tables.distinct(rows).column_names == ["a", "a_2", "a_3", "b"]
+
+
 # -- stage ---------------------------------------------------------------------------------------
 
 

@@ -184,7 +184,7 @@ def _answered(text: str, at: str | None) -> Shown | str:
         answer = prompt.ask(data.root(), text, at)
     except CurationError as error:
         return str(error)
-    return Shown(str(at), "answer", answer.rows, {}, answer.took_s, answer.is_cut)
+    return Shown(str(at), "answer", tables.distinct(answer.rows), {}, answer.took_s, answer.is_cut)
 
 
 def _contents() -> None:
