@@ -1,18 +1,19 @@
 """How far estimates from samples are from the truth, and how often 95 % intervals hold it, design by design.
 
-A frame is of images whose masks resemble each other: each image has its own share of good masks, by a beta distribution, so
-that two masks of one image correlate by about ICC; images have unequal numbers of masks (log-normal). Small masks are
-worse, and a score tells good from bad as well as a model's own does. The truth is the share of good masks in the frame.
-Each line is 2,000 samples, drawn, judged and estimated by the code that the commands run, from ten frames in turn: at a
-single truth the coverage of any interval of a count goes up and down with the size (Brown, Cai and DasGupta, Statistical
-Science 16, 2001).
+A frame is of images whose masks resemble each other: each image has its own share of good masks, by a beta
+distribution, so that two masks of one image correlate by about ICC; images have unequal numbers of masks
+(log-normal). Small masks are worse, and a score tells good from bad as well as a model's own does. The truth
+is the share of good masks in the frame. Each line is 2,000 samples, drawn, judged and estimated by the code
+that the commands run, from ten frames in turn: at a single truth the coverage of any interval of a count goes
+up and down with the size (Brown, Cai and DasGupta, Statistical Science 16, 2001).
 
     python -m benchmarks.estimates [--replicates 2000]
 
-- `bias`: mean error over its own Monte-Carlo standard error; between -3 and 3 it is none. `of error`: over the standard error of one
-  estimate, of which a ratio's bias is a small part that vanishes with the size.
-- `covers`: intervals that hold the truth, in percent; a * marks what is outside 93 to 97. `naive`: Wilson's interval over masks, weights and
-  images ignored. `width`: mean width. `gain`: variance without the score over with it.
+- `bias`: mean error over its own Monte-Carlo standard error; between -3 and 3 it is none. `of error`: over
+  the standard error of one estimate, of which a ratio's bias is a small part that vanishes with the size.
+- `covers`: intervals that hold the truth, in percent; a * marks what is outside 93 to 97. `naive`: Wilson's
+  interval over masks, weights and images ignored. `width`: mean width. `gain`: variance without the score
+  over with it.
 
 Ends with 1 where a line is not as it should be.
 """
@@ -30,7 +31,8 @@ import numpy as np
 from curation.gold.intervals import wilson
 from curation.sampling import designs
 from curation.sampling.designs import Draw
-from curation.sampling.estimators import Answers, Drawn, Estimates, Score, answers, estimate
+from curation.sampling.estimators import Estimates, Score, estimate
+from curation.sampling.response import Answers, Drawn, answers
 
 LOWEST, HIGHEST = 0.93, 0.97
 #: Monte-Carlo standard errors; and, for a ratio, the part of its standard error that a bias may be.
@@ -135,7 +137,9 @@ CASES = (
 
 
 def sampled(frame: Population, case: Case, size: int, rng: np.random.Generator) -> tuple[Answers, np.ndarray]:
-    """The masks with an answer of one sample, which is as the table `samples` holds it, and the places of all in the frame."""
+    """The masks with an answer of one sample, which is as the table `samples` holds it, and the places of all
+    in the frame.
+    """
     draw = case.draw(frame, size, rng)
     at = draw.places
     if case.design == "stratified":

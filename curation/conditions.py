@@ -1,4 +1,6 @@
-"""Conditions and expressions over masks that people type: what they can name, and the check before they stand in SQL."""
+"""Conditions and expressions over masks that people type: what they can name, and the check before they stand
+in SQL.
+"""
 
 import duckdb
 

@@ -234,7 +234,9 @@ def enough(
         float | None, typer.Option(help="Stop once it is known to be above this, or not.")
     ] = None,
 ) -> None:
-    """Whether enough is judged. Valid however often it is asked (confidence sequence); ends with 1 while it is not."""
+    """Whether enough is judged. Valid however often it is asked (confidence sequence); ends with 1 while it
+    is not.
+    """
     from curation.sampling import stopping
 
     with open_lake(workspace, read_only=True) as lake:

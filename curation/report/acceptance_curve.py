@@ -1,4 +1,6 @@
-"""The operating characteristic of an acceptance plan as a picture: how likely a lot of each defect rate is accepted."""
+"""The operating characteristic of an acceptance plan as a picture: how likely a lot of each defect rate is
+accepted.
+"""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from curation.errors import InputError
 from curation.lake import Lake
-from curation.sampling import estimators, judged
+from curation.sampling import estimators, judged, response
 
 #: Fewer verdicts give bounds that span nearly everything.
 LEAST = 10
@@ -43,7 +43,7 @@ def course(lake: Lake, name: str, figure: str = "accept", n_points: int = 40) ->
     settled = np.flatnonzero(of.is_settled)
     settled = settled[np.argsort([turn[i] for i in of.mask_id[settled].tolist()], kind="stable")]
     if len(settled) < LEAST:
-        estimators.answers(of.drawn, of.is_settled)  # refuses a sample that was drawn on purpose
+        response.answers(of.drawn, of.is_settled)  # refuses a sample that was drawn on purpose
         return []
     counts = np.unique(np.linspace(LEAST, len(settled), n_points).round().astype(int))
     points = [_point(of, settled[:n], wanted) for n in counts]
@@ -53,7 +53,7 @@ def course(lake: Lake, name: str, figure: str = "accept", n_points: int = 40) ->
 def _point(of: judged.Judged, settled: np.ndarray, wanted: tuple[judged.Figure, ...]) -> Point:
     has_answer = np.zeros(len(of.mask_id), bool)
     has_answer[settled] = True
-    answers = estimators.answers(of.drawn, has_answer)
+    answers = response.answers(of.drawn, has_answer)
     y, x = judged.values(of, answers.place, answers.weight, wanted)
     found = estimators.estimate(answers, y, x, None, False)
     return Point(len(settled), *(float(getattr(found, bound)[0]) for bound in ("estimate", "low", "high")))

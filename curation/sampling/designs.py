@@ -1,11 +1,12 @@
-"""Which masks of a frame are drawn, with what chance, and in what order they are shown: pure functions of numbers and a seed.
+"""Which masks of a frame are drawn, with what chance, and in what order they are shown: pure functions of
+numbers and a seed.
 
-Every draw is a permutation or a choice by one `numpy` generator, so the same seed draws the same masks. An order is
-such that what is judged first is itself a fair draw: a random permutation; for strata one that goes through all of
-them at even pace; for two stages image by image.
+Every draw is a permutation or a choice by one `numpy` generator, so the same seed draws the same masks. An
+order is such that what is judged first is itself a fair draw: a random permutation; for strata one that goes
+through all of them at even pace; for two stages image by image.
 
-Source: Cochran, Sampling Techniques (1977): chapters 2, 5, 5A (allocation), 9A (probability proportional to size with
-replacement), 10 and 11 (two stages).
+Source: Cochran, Sampling Techniques (1977): chapters 2, 5, 5A (allocation), 9A (probability proportional to
+size with replacement), 10 and 11 (two stages).
 """
 
 from dataclasses import dataclass
@@ -17,16 +18,18 @@ from curation.errors import InputError
 ALLOCATIONS = ("proportional", "equal", "neyman")
 #: Fewer masks than two of a stratum would not show how much it varies.
 LEAST_OF_STRATUM = 2
-#: Farthest-first compares every drawn mask with all others: beyond this a random part of the frame stands for it.
+#: Farthest-first compares every drawn mask with all others: beyond this a random part of the frame stands for
+#: it.
 MOST_COMPARED = 50_000
 
 
 @dataclass(frozen=True)
 class Draw:
-    """n drawn masks in the order that they are shown: places in the frame, int64 (n,), and their chances, float64 (n,).
+    """n drawn masks in the order that they are shown: places in the frame, int64 (n,), and their chances,
+    float64 (n,).
 
-    NaN in `inclusion` where nothing was left to chance, in `image` and `single` where a design has no such stage.
-    `n_draws` (n,) is over 1 only with replacement.
+    NaN in `inclusion` where nothing was left to chance, in `image` and `single` where a design has no such
+    stage. `n_draws` (n,) is over 1 only with replacement.
     """
 
     places: np.ndarray
@@ -55,7 +58,8 @@ def stratified(stratum: np.ndarray, sizes: np.ndarray, rng: np.random.Generator)
 def proportional_to_size(risk: np.ndarray, n_draws: int, rng: np.random.Generator) -> Draw:
     """`n_draws` independent draws, each mask with a chance proportional to `risk` (N,): with replacement.
 
-    The masks are fewer than the draws where some are drawn again. Raises InputError where a risk is not above 0.
+    The masks are fewer than the draws where some are drawn again. Raises InputError where a risk is not above
+    0.
     """
     n_bad = int((~(risk > 0) | np.isinf(risk)).sum())
     if n_bad:
@@ -72,7 +76,9 @@ def proportional_to_size(risk: np.ndarray, n_draws: int, rng: np.random.Generato
 
 
 def two_stage(image: np.ndarray, n_images: int, masks_per_image: int, rng: np.random.Generator) -> Draw:
-    """Simple random images, then at most `masks_per_image` masks of each; `image` (N,) is 0..I−1, each with masks."""
+    """Simple random images, then at most `masks_per_image` masks of each; `image` (N,) is 0..I−1, each with
+    masks.
+    """
     n_masks = np.bincount(image)
     chosen = rng.permutation(len(n_masks))[:n_images]
     turn = np.full(len(n_masks), -1)
@@ -94,8 +100,8 @@ def worst(risk: np.ndarray, size: int, rng: np.random.Generator) -> Draw:
 def diverse(vectors: np.ndarray, size: int, rng: np.random.Generator) -> Draw:
     """Farthest-first over directions of `vectors` (N, D): each mask is the one least like those before it.
 
-    Raises InputError where the frame is larger than MOST_COMPARED and `size` too. Source: Gonzalez, Theoretical
-    Computer Science 38 (1985).
+    Raises InputError where the frame is larger than MOST_COMPARED and `size` too. Source: Gonzalez,
+    Theoretical Computer Science 38 (1985).
     """
     among = np.arange(len(vectors))
     if len(vectors) > MOST_COMPARED:
@@ -115,10 +121,11 @@ def diverse(vectors: np.ndarray, size: int, rng: np.random.Generator) -> Draw:
 
 
 def allocate(n_masks: np.ndarray, size: int, allocation: str, spread: np.ndarray | None = None) -> np.ndarray:
-    """How many masks of each stratum, int64 (H,), `size` in all: at least two (one where it has one), at most all.
+    """How many masks of each stratum, int64 (H,), `size` in all: at least two (one where it has one), at most
+    all.
 
-    `spread` (H,), for neyman alone, is the standard deviation of what is to be estimated in each stratum. Raises
-    InputError where the strata are too many for `size`, and for another allocation.
+    `spread` (H,), for neyman alone, is the standard deviation of what is to be estimated in each stratum.
+    Raises InputError where the strata are too many for `size`, and for another allocation.
     """
     if allocation not in ALLOCATIONS:
         raise InputError(f"--allocation {allocation}: allowed are {', '.join(ALLOCATIONS)}")
@@ -135,7 +142,9 @@ def allocate(n_masks: np.ndarray, size: int, allocation: str, spread: np.ndarray
 
 
 def _shared_out(wanted: np.ndarray, least: np.ndarray, most: np.ndarray, size: int) -> np.ndarray:
-    """Whole numbers nearest to a common multiple of `wanted`, between `least` and `most`, that add up to `size`."""
+    """Whole numbers nearest to a common multiple of `wanted`, between `least` and `most`, that add up to
+    `size`.
+    """
     wanted = np.maximum(wanted, wanted.max() * 1e-9 + 1e-300)
     low, high = 0.0, size / wanted.min() + 1
     for _ in range(200):  # the multiple, by bisection: the sum grows with it

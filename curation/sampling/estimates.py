@@ -1,4 +1,6 @@
-"""What a sample says of its frame: every figure with its interval, its design, and how many have not answered."""
+"""What a sample says of its frame: every figure with its interval, its design, and how many have not
+answered.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +11,11 @@ import pyarrow as pa
 from curation import conditions
 from curation.errors import InputError
 from curation.lake import Lake
-from curation.sampling import estimators, frame, judged
-from curation.sampling.estimators import Answers, Estimates, Score
+from curation.sampling import estimators, frame, judged, response
+from curation.sampling.estimators import Estimates, Score
 from curation.sampling.frame import Scope
 from curation.sampling.judged import Figure, Judged
+from curation.sampling.response import Answers
 from curation.storage import quote
 
 ROWS = pa.schema(
@@ -59,8 +62,8 @@ _DESIGNS = {
 class Part:
     """A sample, or a slice of it, with all figures; counts are of its drawn masks.
 
-    `if_unanswered_none` and `if_unanswered_all` (F,): the share were none, or all, of the masks that a rater saw without an
-    answer (tied, unsure, skipped) of the kind that the figure counts.
+    `if_unanswered_none` and `if_unanswered_all` (F,): the share were none, or all, of the masks that a rater
+    saw without an answer (tied, unsure, skipped) of the kind that the figure counts.
     """
 
     slice: str
@@ -91,17 +94,18 @@ def estimate(
 ) -> Sample:
     """The figures of a sample, or of each of its slices.
 
-    `by`: a column or SQL expression over masks (`conditions.create_view`), as they are now. `score`: an SQL expression that
-    every mask of the frame has; it takes variance away as far as it agrees with the verdicts on being accepted (and does no
-    harm elsewhere). `estimator` is one of ESTIMATORS, see `estimators`; `total` goes with neither.
+    `by`: a column or SQL expression over masks (`conditions.create_view`), as they are now. `score`: an SQL
+    expression that every mask of the frame has; it takes variance away as far as it agrees with the verdicts
+    on being accepted (and does no harm elsewhere). `estimator` is one of ESTIMATORS, see `estimators`;
+    `total` goes with neither.
 
-    Raises InputError for no such sample, for one drawn on purpose, and for options that do not go together; QueryError for bad
-    SQL. A sample without verdicts has NaN estimates.
+    Raises InputError for no such sample, for one drawn on purpose, and for options that do not go together;
+    QueryError for bad SQL. A sample without verdicts has NaN estimates.
     """
     if estimator not in ESTIMATORS:
         raise InputError(f"--estimator {estimator}: allowed are {', '.join(ESTIMATORS)}")
     of = judged.read(lake, name)
-    answers = estimators.answers(of.drawn, of.is_settled)
+    answers = response.answers(of.drawn, of.is_settled)
     if estimator == "total" and (by or score or answers.covered_share < 1):
         raise InputError(
             "--estimator total is over the size of the whole frame: use it without --by and --score, and once small masks are "
@@ -168,7 +172,7 @@ def _if_unanswered(
     of: Judged, is_in: np.ndarray, figures: tuple[Figure, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shares (F,) each, were none and all of those without an answer of the figure's kind."""
-    seen = estimators.answers(of.drawn, of.state != "pending")
+    seen = response.answers(of.drawn, of.state != "pending")
     weight = seen.weight * is_in[seen.place]
     is_answered = of.is_settled[seen.place]
     y, x = judged.values(of, seen.place, weight * is_answered, figures)
@@ -180,7 +184,8 @@ def _if_unanswered(
 
 def _slices(lake: Lake, name: str, of: Judged, by: str) -> tuple[list[str], np.ndarray]:
     """Names of the slices and the slice of every mask of the sample (n,)."""
-    drawn = f"(SELECT masks.* FROM masks SEMI JOIN samples ON samples.sample = {quote(name)} AND samples.run_id = masks.run_id AND samples.mask_id = masks.mask_id)"
+    drawn = f"(SELECT run_id, mask_id FROM samples WHERE sample = {quote(name)})"
+    drawn = f"(SELECT masks.* FROM masks SEMI JOIN {drawn} AS drawn USING (run_id, mask_id))"
     conditions.create_view(lake.con, _VIEW, drawn)
     sql = frame.STRATA.get(by, by)
     conditions.check_expression(lake.con, "--by", sql, _VIEW)
@@ -201,7 +206,9 @@ def _named(texts: pa.Array) -> tuple[list[str], np.ndarray]:
 
 
 def _scores(lake: Lake, of: Judged, score: str, by: str | None) -> _Scores:
-    """The score of the sample's masks and its means over the frame: the masks of then, with the scores of now."""
+    """The score of the sample's masks and its means over the frame: the masks of then, with the scores of
+    now.
+    """
     told = of.told
     with Lake.open(lake.root, at=told["snapshot_id"]) as past:
         found = frame.read(past, Scope(told["frame_run_id"], told["frame_where"]))
@@ -209,9 +216,8 @@ def _scores(lake: Lake, of: Judged, score: str, by: str | None) -> _Scores:
     conditions.create_view(lake.con, _VIEW, "(SELECT masks.* FROM masks SEMI JOIN frame_ids USING (mask_id))")
     conditions.check_expression(lake.con, "--score", score, _VIEW)
     sql = quote(ALL) if by is None else frame.STRATA.get(by, by)
-    known = lake.query(
-        f"SELECT mask_id, ({score}\n)::DOUBLE AS score, coalesce(({sql}\n)::VARCHAR, 'unknown') AS slice FROM {_VIEW} ORDER BY mask_id"
-    )
+    columns = f"({score}\n)::DOUBLE AS score, coalesce(({sql}\n)::VARCHAR, 'unknown') AS slice"
+    known = lake.query(f"SELECT mask_id, {columns} FROM {_VIEW} ORDER BY mask_id")
     lake.con.unregister("frame_ids")
     if known["score"].null_count:
         raise InputError(

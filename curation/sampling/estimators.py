@@ -1,78 +1,45 @@
 """Shares of a frame from the masks of a sample that have an answer, with intervals that follow the design.
 
-An estimate is a ratio of weighted totals, R = Σ w y / Σ w x, where w is how many masks of the frame a mask stands for.
-For simple and stratified samples that is the stratified estimator; for the others Hájek's. With `is_total` the
-denominator is the size of the frame, which is known: Horvitz and Thompson's estimator, Hansen and Hurwitz's for pps; it has no
-bias at all, and mostly wider intervals.
+An estimate is a ratio of weighted totals, R = Σ w y / Σ w x, where w is how many masks of the frame a mask
+stands for. For simple and stratified samples that is the stratified estimator; for the others Hájek's. With
+`is_total` the denominator is the size of the frame, which is known: Horvitz and Thompson's estimator, Hansen
+and Hurwitz's for pps; it has no bias at all, and mostly wider intervals.
 
-The variance is that of the design: how much R would differ between draws from the same frame. Its units are what the
-first stage draws: masks, single draws (pps), images (two-stage), in strata, with the finite-population correction where draws
-are without replacement; two-stage adds what differs between masks of one image.
+The variance is that of the design: how much R would differ between draws from the same frame. Its units are
+what the first stage draws: masks, single draws (pps), images (two-stage), in strata, with the
+finite-population correction where draws are without replacement; two-stage adds what differs between masks of
+one image.
 
-Bounds are Wilson's at the effective n, R (1 − R) / V, and Student's t with as many degrees of freedom as leave the *design
-effect* uncertain: V changes with R even where nothing else is unknown, and that part Wilson's interval knows already. Totals
-over the frame's size have no such limits, so theirs are R ± t √V.
+Bounds are Wilson's at the effective n, R (1 − R) / V, and Student's t with as many degrees of freedom as
+leave the *design effect* uncertain: V changes with R even where nothing else is unknown, and that part
+Wilson's interval knows already. Totals over the frame's size have no such limits, so theirs are R ± t √V.
 
-What has no answer is taken as missing at random among masks of its stratum (its image with two stages) and size: small masks
-are judged last, so an unfinished sample has few of them.
-
-Sources: Cochran, Sampling Techniques (1977): 5A.13 and 6 (ratios), 9A.3 (Hansen-Hurwitz), 11.9 (two stages); Särndal,
-Swensson and Wretman, Model Assisted Survey Sampling (1992), 5.7 (Hájek), 10.3 (domains), 15.6 (response groups); Korn and Graubard,
-Survey Methodology 24 (1998); Satterthwaite, Biometrics Bulletin 2 (1946); Rao and Wu, JASA 83 (1988).
+Sources: Cochran, Sampling Techniques (1977): 5A.13 and 6 (ratios), 9A.3 (Hansen-Hurwitz), 11.9 (two stages);
+Särndal, Swensson and Wretman, Model Assisted Survey Sampling (1992), 5.7 (Hájek), 10.3 (domains); Korn and
+Graubard, Survey Methodology 24 (1998); Satterthwaite, Biometrics Bulletin 2 (1946); Rao and Wu, JASA 83
+(1988).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from curation.errors import InputError
 from curation.gold.intervals import CONFIDENCE, ROUNDING, share_bounds, wilson
+from curation.sampling.response import Answers
 
 BOOTSTRAP_REPLICATES = 1_000
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A sample as it was drawn, n masks: columns of the table `samples` by name, (n,) each, and `is_small` (n,)."""
-
-    design: str
-    columns: Mapping[str, np.ndarray]
-    is_small: np.ndarray
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The n masks of a sample that have an answer, and what the design says of them.
-
-    `place` (n,) in the sample; `weight` (n,): masks of the frame that each stands for; `unit` (n,) 0..U−1: the mask itself or
-    its image; `image` (n,) 0..I−1. Of units: `draws` (U,), `stratum` (U,) 0..H−1, `inner_fraction` (U,): part of the unit's masks
-    that have an answer, 1 where it has but one. `fraction` (H,): part of the stratum's units that have an answer, 0 with
-    replacement. `covered_share`: part of the frame that they speak for, 0..1: less where no small mask has an answer yet.
-    """
-
-    place: np.ndarray
-    weight: np.ndarray
-    unit: np.ndarray
-    image: np.ndarray
-    draws: np.ndarray
-    stratum: np.ndarray
-    inner_fraction: np.ndarray
-    fraction: np.ndarray
-    n_frame: int
-    covered_share: float
 
 
 @dataclass(frozen=True)
 class Estimates:
     """F figures, arrays (F,); NaN where there is none: an estimate needs one mask, bounds need two units.
 
-    `low` and `high`: 95 % bounds of the share of the frame. `images_low` and `images_high`: of images like these, were they drawn at
-    random from many (the image as cluster, no finite population). `error`: root of the design's variance.
-    `n_masks`, `n_images`: that tell about the figure. `effective_n`: independent masks that would tell as much, infinite for a
-    census; `design_effect`: n_masks / effective_n, NaN where units do not differ. `gain`: variance without the score over that
-    with it, 1 without a score.
+    `low` and `high`: 95 % bounds of the share of the frame. `images_low` and `images_high`: of images like
+    these, were they drawn at random from many (the image as cluster, no finite population). `error`: root of
+    the design's variance. `n_masks`, `n_images`: that tell about the figure. `effective_n`: independent masks
+    that would tell as much, infinite for a census; `design_effect`: n_masks / effective_n, NaN where units do
+    not differ. `gain`: variance without the score over that with it, 1 without a score.
     """
 
     estimate: np.ndarray
@@ -90,7 +57,8 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Score:
-    """What is known of all masks of the frame: `values` of the n answered ones (n,), and the mean over the frame (F,).
+    """What is known of all masks of the frame: `values` of the n answered ones (n,), and the mean over the
+    frame (F,).
 
     The mean is over the part of the frame that a figure is about.
     """
@@ -99,106 +67,16 @@ class Score:
     frame_mean: np.ndarray
 
 
-def answers(drawn: Drawn, has_answer: np.ndarray) -> Answers:
-    """The masks with an answer (n,) and their weights.
-
-    Raises InputError for a sample that was drawn on purpose: nothing says what its masks stand for.
-    """
-    if drawn.design == "purposive":
-        raise InputError(
-            "this sample was drawn on purpose, so no rate follows from it: its masks stand for no others. Draw one with "
-            "--design srs, stratified, pps or two-stage"
-        )
-    columns = drawn.columns
-    _, stratum = np.unique(columns["stratum"], return_inverse=True)
-    _, image = np.unique(columns["image_id"], return_inverse=True)
-    group = image if drawn.design == "two_stage" else stratum
-    weight = _weights(drawn, group, has_answer)
-    place = np.flatnonzero(weight > 0)
-    n_frame = int(_first(columns["stratum_n_masks"], stratum).sum())
-    drawn_weight = _drawn_weights(drawn)
-    is_covered = np.isin(drawn.is_small, drawn.is_small[place])
-    shape = _units(drawn, place, stratum, image)
-    return Answers(
-        place=place,
-        weight=weight[place],
-        image=np.unique(image[place], return_inverse=True)[1],
-        n_frame=n_frame,
-        covered_share=float(drawn_weight[is_covered].sum() / drawn_weight.sum()),
-        **shape,
-    )
-
-
-def _drawn_weights(drawn: Drawn) -> np.ndarray:
-    """Masks of the frame that each drawn mask stands for, before anyone answers (n,)."""
-    columns = drawn.columns
-    if drawn.design == "pps":
-        return columns["n_draws"] / (columns["n_draws"].sum() * columns["draw_probability"])
-    return 1 / columns["inclusion_probability"]
-
-
-def _weights(drawn: Drawn, group: np.ndarray, has_answer: np.ndarray) -> np.ndarray:
-    """Weights of all drawn masks (n,), 0 without an answer: those that have one stand for those of their cell that have none.
-
-    A cell is the masks of one size class (small or not) of a group. Cells without any answer are stood for by
-    the others of their class; a class without any is left out.
-    """
-    drawn_weight, n_draws = _drawn_weights(drawn), drawn.columns["n_draws"]
-    cell = group * 2 + drawn.is_small
-    n_cells = int(cell.max(initial=0)) + 1
-    asked = np.bincount(cell, n_draws, n_cells)
-    answered = np.bincount(cell, n_draws * has_answer, n_cells)
-    mass = np.bincount(cell, drawn_weight, n_cells)
-    is_small = np.arange(n_cells) % 2
-    whole = np.bincount(is_small, mass, 2)
-    held = np.bincount(is_small, mass * (answered > 0), 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.where(answered > 0, asked / answered * (whole / held)[is_small], 0)
-    return np.where(has_answer, drawn_weight * factor[cell], 0)
-
-
-def _units(drawn: Drawn, place: np.ndarray, stratum: np.ndarray, image: np.ndarray) -> dict[str, np.ndarray]:
-    """What the first stage drew, of the masks with an answer: unit, draws, stratum, inner_fraction, fraction."""
-    columns = drawn.columns
-    if drawn.design == "two_stage":
-        _, first, unit, n_inside = np.unique(
-            image[place], return_index=True, return_inverse=True, return_counts=True
-        )
-        n_images = columns["stratum_n_images"][0] if len(place) else 1
-        return {
-            "unit": unit,
-            "draws": np.ones(len(first)),
-            "stratum": np.zeros(len(first), np.int64),
-            "inner_fraction": n_inside / columns["image_n_masks"][place[first]],
-            "fraction": np.array([len(first) / n_images]),
-        }
-    draws = columns["n_draws"][place].astype(np.float64)
-    _, of_unit = np.unique(stratum[place], return_inverse=True)
-    n_masks = _first(columns["stratum_n_masks"][place], of_unit)
-    is_again = drawn.design == "pps"
-    return {
-        "unit": np.arange(len(place)),
-        "draws": draws,
-        "stratum": of_unit,
-        "inner_fraction": np.ones(len(place)),
-        "fraction": np.zeros(len(n_masks)) if is_again else np.bincount(of_unit) / n_masks,
-    }
-
-
-def _first(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """One value of each group 0..G−1, (G,), where all of a group are equal."""
-    return values[np.unique(group, return_index=True)[1]]
-
-
 def estimate(
     of: Answers, y: np.ndarray, x: np.ndarray, score: Score | None = None, is_total: bool = False
 ) -> Estimates:
-    """F shares: y and x (n, F) of the masks with an answer, 0 <= y <= x; x is 0 outside what a figure is about.
+    """F shares: y and x (n, F) of the masks with an answer, 0 <= y <= x; x is 0 outside what a figure is
+    about.
 
-    With a `score` of all masks of the frame the difference estimator takes part of the variance away
-    (Cochran 7; prediction-powered inference, Angelopoulos, Duchi and Zrnic, arXiv 2311.01453, whose power tuning is the slope
-    here): R − B (mean score of the sample − of the frame), B the slope that makes the variance least.
-    `is_total`: over the known size of the frame, for figures about all of it.
+    With a `score` of all masks of the frame the difference estimator takes part of the variance away (Cochran
+    7; prediction-powered inference, Angelopoulos, Duchi and Zrnic, arXiv 2311.01453, whose power tuning is
+    the slope here): R − B (mean score of the sample − of the frame), B the slope that makes the variance
+    least. `is_total`: over the known size of the frame, for figures about all of it.
     """
     y, x = np.asarray(y, np.float64), np.asarray(x, np.float64)
     weighed = of.weight[:, None] * x
@@ -244,8 +122,8 @@ def estimate(
 def bootstrap_errors(of: Answers, y: np.ndarray, x: np.ndarray, seed: int = 0) -> np.ndarray:
     """Standard errors (F,) by resampling the units of each stratum, as a check of the linearised ones.
 
-    Rao and Wu's rescaled bootstrap: n − 1 of n units with replacement, weights stretched so that the finite-population correction
-    holds. What differs inside images of two stages is added as computed.
+    Rao and Wu's rescaled bootstrap: n − 1 of n units with replacement, weights stretched so that the
+    finite-population correction holds. What differs inside images of two stages is added as computed.
     """
     rng = np.random.default_rng(seed)
     weighed = of.weight[:, None]
@@ -299,7 +177,8 @@ def _by_unit(of: Answers, values: np.ndarray) -> np.ndarray:
 
 
 def _deviations(of: Answers, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted residuals of single draws, less the mean of their stratum (U, F), and what their squares count (U,).
+    """Weighted residuals of single draws, less the mean of their stratum (U, F), and what their squares count
+    (U,).
 
     A unit alone in its stratum is set against the mean of all, 0.
     """
@@ -313,7 +192,9 @@ def _deviations(of: Answers, residual: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _first_stage_fraction(of: Answers) -> np.ndarray:
-    """`fraction`, or 0 where nothing shows how much masks of one image differ: without correction it errs on the safe side."""
+    """`fraction`, or 0 where nothing shows how much masks of one image differ: without correction it errs on
+    the safe side.
+    """
     n_inside = np.bincount(of.unit, minlength=len(of.draws))
     if (of.inner_fraction < 1).any() and not (n_inside > 1).any():
         return np.zeros(len(of.fraction))
@@ -340,7 +221,9 @@ def _inner(of: Answers, residual: np.ndarray, other: np.ndarray | None) -> np.nd
 
 
 def _variance(of: Answers, residual: np.ndarray, other: np.ndarray | None = None) -> np.ndarray:
-    """Of the weighted total of `residual` (n, F), or its covariance with that of `other`, under the design (F,)."""
+    """Of the weighted total of `residual` (n, F), or its covariance with that of `other`, under the design
+    (F,).
+    """
     deviation, counts = _deviations(of, residual)
     second = deviation if other is None else _deviations(of, other)[0]
     return (counts[:, None] * deviation * second).sum(axis=0) + _inner(of, residual, other).sum(axis=0)
@@ -349,10 +232,11 @@ def _variance(of: Answers, residual: np.ndarray, other: np.ndarray | None = None
 def _freedom(
     of: Answers, residual: np.ndarray, least: np.ndarray, share: np.ndarray | None, has_slope: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Variance (F,), 0 where it is under `least`, what rounding could leave, and whole degrees of freedom of the design effect (of the variance where `share` is None).
+    """Variance (F,), 0 where it is under `least`, what rounding could leave, and whole degrees of freedom of
+    the design effect (of the variance where `share` is None).
 
-    Each unit's part in log V, less its part in log R (1 − R), squared and summed, is the variance of the log of the
-    design effect; a chi-square with d degrees of freedom has 2 / d. At most the units less the strata.
+    Each unit's part in log V, less its part in log R (1 − R), squared and summed, is the variance of the log
+    of the design effect; a chi-square with d degrees of freedom has 2 / d. At most the units less the strata.
     """
     deviation, counts = _deviations(of, residual)
     inner = _inner(of, residual, None)
@@ -383,8 +267,8 @@ def _effective_n(
 ) -> np.ndarray:
     """So many independent masks would give the same variance, (F,).
 
-    Where units do not differ nothing shows more than the units themselves, each by its weight (Kish, Survey Sampling, 1965,
-    11.7), and how much of the frame is left unseen.
+    Where units do not differ nothing shows more than the units themselves, each by its weight (Kish, Survey
+    Sampling, 1965, 11.7), and how much of the frame is left unseen.
     """
     of_units = _by_unit(of, weighed)
     size = weighed.sum(axis=0)
@@ -397,7 +281,9 @@ def _effective_n(
 def _bounds_of_images(
     of: Answers, y: np.ndarray, x: np.ndarray, n_masks: np.ndarray, share: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds with the image as the unit, as all reports have them; NaN with a score, which the sums do not know."""
+    """Bounds with the image as the unit, as all reports have them; NaN with a score, which the sums do not
+    know.
+    """
     if share is not None:
         unknown = np.full(len(n_masks), np.nan)
         return unknown, unknown

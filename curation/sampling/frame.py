@@ -19,7 +19,9 @@ VIEW = "frame_masks"
 
 @dataclass(frozen=True)
 class Scope:
-    """Which masks: of one run, or of the newest run of each image of a stage and cycle; that meet a condition."""
+    """Which masks: of one run, or of the newest run of each image of a stage and cycle; that meet a
+    condition.
+    """
 
     run_id: int | None = None
     where: str | None = None
@@ -41,15 +43,16 @@ class Frame:
 def read(lake: Lake, scope: Scope, expressions: dict[str, tuple[str, str]] | None = None) -> Frame:
     """The frame as `lake` shows it (open it at a version), with a value a mask for each of `expressions`.
 
-    Expressions are name -> (option that it was given to, SQL), over the columns of `conditions.create_view`. Raises
-    QueryError for a run that is not there and for SQL that is no expression, InputError where no mask is left.
+    Expressions are name -> (option that it was given to, SQL), over the columns of `conditions.create_view`.
+    Raises QueryError for a run that is not there and for SQL that is no expression, InputError where no mask
+    is left.
     """
     conditions.create_view(lake.con, VIEW)
-    chosen = "WHERE run_id = $run_id"
     if scope.run_id is None:
-        chosen = f"SEMI JOIN current_images ON current_images.run_id = {VIEW}.run_id AND current_images.image_id = {VIEW}.image_id WHERE $run_id IS NULL"
+        chosen = "SEMI JOIN current_images USING (run_id, image_id) WHERE $run_id IS NULL"
     else:
         _check_run(lake, scope.run_id)
+        chosen = "WHERE run_id = $run_id"
     if scope.where is not None:
         conditions.check_condition(lake.con, "--where", scope.where, VIEW)
         chosen += f" AND ({scope.where}\n)"

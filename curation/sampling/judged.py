@@ -7,20 +7,22 @@ import numpy as np
 import pyarrow as pa
 
 from curation.lake import Lake
-from curation.sampling.estimators import Drawn
+from curation.sampling.response import Drawn
 from curation.sampling.samples import check_exists
 from curation.settings import REVIEW
 
 DECISIONS = ("accept", "reject", "fix")
 IOU_THRESHOLDS = (0.75, 0.90)
-#: Where a drawn mask stands. `settled`: accept, reject or fix; `tied`: as many votes for as against; `unsure` and `skipped`:
-#: nobody could or would tell; `pending`: nobody has yet.
+#: Where a drawn mask stands. `settled`: accept, reject or fix; `tied`: as many votes for as against; `unsure`
+#: and `skipped`: nobody could or would tell; `pending`: nobody has yet.
 STATES = ("settled", "tied", "unsure", "skipped", "pending")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A share of masks. `needs_correction`: a mask to fix counts once it is redrawn, and the redrawn stand for the others."""
+    """A share of masks. `needs_correction`: a mask to fix counts once it is redrawn, and the redrawn stand
+    for the others.
+    """
 
     name: str
     about: str
@@ -53,8 +55,9 @@ def figures() -> tuple[Figure, ...]:
 
 @dataclass(frozen=True)
 class Judged:
-    """A sample of n masks, by position: the draw, `state` (one of STATES), `decision`, reasons and IoU with the correction (NaN
-    without one), (n,) each. `told`: what is the same for all rows: frame, options, snapshot, seed.
+    """A sample of n masks, by position: the draw, `state` (one of STATES), `decision`, reasons and IoU with
+    the correction (NaN without one), (n,) each. `told`: what is the same for all rows: frame, options,
+    snapshot, seed.
     """
 
     drawn: Drawn
@@ -136,10 +139,11 @@ def read(lake: Lake, name: str) -> Judged:
 def values(
     judged: Judged, place: np.ndarray, weight: np.ndarray, of: tuple[Figure, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """y and x (n, F) of the figures for the masks at `place` (n,) of the sample, which stand for `weight` (n,) masks.
+    """y and x (n, F) of the figures for the masks at `place` (n,) of the sample, which stand for `weight`
+    (n,) masks.
 
-    Masks to fix without a correction count nowhere in a figure that needs one; those that have one count for them. Where none
-    has, the figure says nothing: x is 0 for all.
+    Masks to fix without a correction count nowhere in a figure that needs one; those that have one count for
+    them. Where none has, the figure says nothing: x is 0 for all.
     """
     decision, iou = judged.decision[place], judged.corrected_iou[place]
     y, x = np.zeros((len(place), len(of))), np.ones((len(place), len(of)))

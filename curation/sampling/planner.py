@@ -1,7 +1,8 @@
-"""How many masks to judge: for a wanted half-width, for a bound on a defect rate, and for accepting or refusing a lot.
+"""How many masks to judge: for a wanted half-width, for a bound on a defect rate, and for accepting or
+refusing a lot.
 
-All counts are of masks that are judged and answered. A design effect multiplies them: two-stage draws several masks of one
-image, which tell less than as many of different images.
+All counts are of masks that are judged and answered. A design effect multiplies them: two-stage draws several
+masks of one image, which tell less than as many of different images.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from curation.lake import Lake
 from curation.settings import GOLD
 
 CONFIDENCE = 0.95
-#: Chances to refuse a lot at its acceptable rate and to accept one at its limit: the usual ones of ISO 2859 and of Dodge and Romig.
+#: Chances to refuse a lot at its acceptable rate and to accept one at its limit: the usual ones of ISO 2859
+#: and of Dodge and Romig.
 PRODUCERS_RISK, CONSUMERS_RISK = 0.05, 0.10
 #: Nobody judges more masks for one lot: rates that need more are too near each other.
 MOST_MASKS = 50_000
@@ -35,7 +37,8 @@ class Reviews:
 
 @dataclass(frozen=True)
 class SoFar:
-    """What is known before: the share accepted, how alike masks of one image are (intraclass correlation), and from what.
+    """What is known before: the share accepted, how alike masks of one image are (intraclass correlation),
+    and from what.
 
     `correlation` is None where no image has two judged masks. `n_masks`, `n_images`: judged.
     """
@@ -59,7 +62,9 @@ class Acceptance:
     consumers_risk: float
 
     def curve(self) -> pa.Table:
-        """The operating characteristic: defect_rate (0 to twice the limit) and chance to accept, a row a rate."""
+        """The operating characteristic: defect_rate (0 to twice the limit) and chance to accept, a row a
+        rate.
+        """
         rates = np.linspace(0, min(1, 2 * self.limit), _OC_POINTS)
         return pa.table(
             {"defect_rate": rates, "accepted": stats.binom.cdf(self.most_bad, self.n_masks, rates)}
@@ -75,7 +80,8 @@ def for_half_width(
 ) -> Reviews:
     """Masks for a 95 % interval of ± `half_width` around about `share`; all of the frame at most.
 
-    n = z² p (1 − p) / h² × design effect, and n / (1 + n / N) of N (Cochran 4.4). Raises InputError for what is not in 0..1.
+    n = z² p (1 − p) / h² × design effect, and n / (1 + n / N) of N (Cochran 4.4). Raises InputError for what
+    is not in 0..1.
     """
     _check_between("--half-width", half_width, 0, 0.5)
     _check_between("--share", share, 0, 1)
@@ -94,7 +100,8 @@ def for_bound(
     design_effect: float = 1.0,
     masks_per_image: int | None = None,
 ) -> Reviews:
-    """Masks of which `n_bad` may be bad, and the defect rate is under `rate` with `confidence`; exact (Clopper and Pearson).
+    """Masks of which `n_bad` may be bad, and the defect rate is under `rate` with `confidence`; exact
+    (Clopper and Pearson).
 
     Without a bad one: 299 for 1 %, 598 for 0.5 %, 2,995 for 0.1 % at 95 %.
     """
@@ -118,10 +125,12 @@ def acceptance(
     producers_risk: float = PRODUCERS_RISK,
     consumers_risk: float = CONSUMERS_RISK,
 ) -> Acceptance:
-    """The smallest single plan (n, c): lots at the `acceptable` rate pass, at the `limit` fail, but for the risks.
+    """The smallest single plan (n, c): lots at the `acceptable` rate pass, at the `limit` fail, but for the
+    risks.
 
-    For each c the least n that holds the consumer's risk, until the producer's holds too (Guenther, Journal of Quality Technology
-    1, 1969). Binomial: masks are few of a large lot. Raises InputError for rates that are not 0 < acceptable < limit < 1.
+    For each c the least n that holds the consumer's risk, until the producer's holds too (Guenther, Journal
+    of Quality Technology 1, 1969). Binomial: masks are few of a large lot. Raises InputError for rates that
+    are not 0 < acceptable < limit < 1.
     """
     _check_between("--acceptable", acceptable, 0, 1)
     _check_between("--limit", limit, acceptable, 1)
@@ -152,14 +161,18 @@ def _about(acceptable: float, limit: float, producers_risk: float, consumers_ris
 
 
 def design_effect(correlation: float, masks_per_image: int) -> float:
-    """Of `masks_per_image` masks of each drawn image: 1 + (m − 1) ρ (Kish, Survey Sampling, 1965, 5.4); at least 1."""
+    """Of `masks_per_image` masks of each drawn image: 1 + (m − 1) ρ (Kish, Survey Sampling, 1965, 5.4); at
+    least 1.
+    """
     return max(1.0, 1 + (masks_per_image - 1) * correlation)
 
 
 def so_far(lake: Lake) -> SoFar | None:
-    """Share and correlation by the verdicts of samples that were not drawn on purpose, else by gold; None without either.
+    """Share and correlation by the verdicts of samples that were not drawn on purpose, else by gold; None
+    without either.
 
-    A mask of gold is good when settings.GOLD.good_iou is reached (`gold_matches`). Weights are left out: this is for planning.
+    A mask of gold is good when settings.GOLD.good_iou is reached (`gold_matches`). Weights are left out: this
+    is for planning.
     """
     verdicts = lake.query("""
         SELECT image_id, decision = 'accept' AS is_good
@@ -185,8 +198,9 @@ def so_far(lake: Lake) -> SoFar | None:
 
 
 def correlation_of(image: np.ndarray, is_good: np.ndarray) -> float | None:
-    """Intraclass correlation of 0 and 1 (n,) of masks of `image` (n,): the analysis-of-variance estimate (Ridout, Demétrio and
-    Firth, Biometrics 55, 1999). None where no image has two masks, or all are in one; 0 where masks do not differ.
+    """Intraclass correlation of 0 and 1 (n,) of masks of `image` (n,): the analysis-of-variance estimate
+    (Ridout, Demétrio and Firth, Biometrics 55, 1999). None where no image has two masks, or all are in one; 0
+    where masks do not differ.
     """
     _, image, counts = np.unique(image, return_inverse=True, return_counts=True)
     n, k = len(image), len(counts)
@@ -209,7 +223,9 @@ def _so_far(rows: pa.Table, source: str) -> SoFar:
 
 
 def _least_for(n_bad: int, rate: float, risk: float) -> int:
-    """The least n for which at most `n_bad` bad ones of n have a chance of at most `risk` where the rate is `rate`."""
+    """The least n for which at most `n_bad` bad ones of n have a chance of at most `risk` where the rate is
+    `rate`.
+    """
     low, high = n_bad, n_bad + 1
     while stats.binom.cdf(n_bad, high, rate) > risk:
         low, high = high, 2 * high

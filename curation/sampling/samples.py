@@ -21,8 +21,8 @@ from curation.schemas import TABLES
 
 DESIGNS = ("srs", "stratified", "pps", "two_stage", "purposive")
 ORDERS = ("worst", "diverse")
-#: Masks of an image that two-stage draws where nothing else is asked for: at a correlation of 0.1 inside images, 5 of
-#: each cost a factor of 1.4 in variance.
+#: Masks of an image that two-stage draws where nothing else is asked for: at a correlation of 0.1 inside
+#: images, 5 of each cost a factor of 1.4 in variance.
 MASKS_PER_IMAGE = 5
 STRATA_BY = "stage"
 
@@ -31,8 +31,9 @@ STRATA_BY = "stage"
 class Request:
     """What is asked for. `size` counts masks (draws with pps, which may hit a mask twice).
 
-    `strata`: a column or SQL expression. `risk`: SQL, larger is worse (pps; purposive by worst; neyman, where its spread in each
-    stratum decides). `by` is one of ORDERS. What belongs to another design must be left out.
+    `strata`: a column or SQL expression. `risk`: SQL, larger is worse (pps; purposive by worst; neyman, where
+    its spread in each stratum decides). `by` is one of ORDERS. What belongs to another design must be left
+    out.
     """
 
     name: str
@@ -101,10 +102,11 @@ class Request:
 
 
 def draw(lake: Lake, request: Request, at: str | int | None = None) -> pa.Table:
-    """Draw a sample from the lake as it is, or was `at` a tag or version, keep it, and return its rows of `samples`.
+    """Draw a sample from the lake as it is, or was `at` a tag or version, keep it, and return its rows of
+    `samples`.
 
-    Raises InputError for a name that is taken, an empty frame, a size over the frame and options that do not go together,
-    QueryError for a bad condition, expression or run.
+    Raises InputError for a name that is taken, an empty frame, a size over the frame and options that do not
+    go together, QueryError for a bad condition, expression or run.
     """
     check_is_free(lake.con, request.name)
     with _as_of(lake, at) as past:
@@ -146,7 +148,9 @@ def check_is_free(con: duckdb.DuckDBPyConnection, name: str) -> None:
 
 
 def summaries(lake: Lake, name: str | None = None) -> pa.Table:
-    """A row a sample, the newest last: design, masks, images, frame, how many are judged. Raises InputError for no such sample."""
+    """A row a sample, the newest last: design, masks, images, frame, how many are judged. Raises InputError
+    for no such sample.
+    """
     if name is not None:
         check_exists(lake, name)
     return lake.query(
@@ -176,7 +180,9 @@ def summaries(lake: Lake, name: str | None = None) -> pa.Table:
 
 
 def strata(lake: Lake, name: str) -> pa.Table:
-    """A row a stratum of a sample: its masks and images in the frame, those drawn and judged. Raises InputError as `summaries`."""
+    """A row a stratum of a sample: its masks and images in the frame, those drawn and judged. Raises
+    InputError as `summaries`.
+    """
     check_exists(lake, name)
     return lake.query(
         """
@@ -260,7 +266,8 @@ def _two_stage(found: Frame, request: Request, rng: np.random.Generator) -> Draw
 
 
 def _spread(lake: Lake, found: Frame, stratum: np.ndarray, request: Request) -> np.ndarray:
-    """Standard deviation in each stratum (H,): of the risk, else of being accepted by verdicts so far, else of good by gold.
+    """Standard deviation in each stratum (H,): of the risk, else of being accepted by verdicts so far, else
+    of good by gold.
 
     Of shares one hit and one miss are added, so that a stratum in which all agree still gets a part.
     """
@@ -287,7 +294,9 @@ def _spread(lake: Lake, found: Frame, stratum: np.ndarray, request: Request) -> 
 
 
 def _verdicts_so_far(lake: Lake, found: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """For every mask of the frame whether it is judged, in any sample but one on purpose, and whether it was accepted."""
+    """For every mask of the frame whether it is judged, in any sample but one on purpose, and whether it was
+    accepted.
+    """
     rows = lake.query("""
         SELECT mask_id, arg_max(decision, committed_at) = 'accept' AS is_good
         FROM settled_verdicts

@@ -1,16 +1,18 @@
 """When enough masks are judged: an interval that stays valid however often one looks.
 
-An ordinary 95 % interval holds at one moment that was fixed before. Who looks after each verdict and stops when it is narrow
-stops too early. A confidence sequence holds at all moments at once, with a chance of 95 %.
+An ordinary 95 % interval holds at one moment that was fixed before. Who looks after each verdict and stops
+when it is narrow stops too early. A confidence sequence holds at all moments at once, with a chance of 95 %.
 
-**Betting** (Waudby-Smith and Ramdas, JRSS B 86, 2024): whoever bets on each unit that the share is above θ, at fair odds if it is
-θ, wins 1 / α times his stake with a chance of at most α, ever (Ville). So a θ that made him so rich is refuted. The
-bet here is on y − θ x of each unit, 0 <= y <= x, which is 0 on average where θ is the ratio of totals; x is the number of masks
-that the unit stands for. Stakes are fixed parts of what one has, mixed over a grid, half for each side: so the order of the units
-does not matter, and a verdict that comes late or is changed spoils nothing.
+**Betting** (Waudby-Smith and Ramdas, JRSS B 86, 2024): whoever bets on each unit that the share is above θ,
+at fair odds if it is θ, wins 1 / α times his stake with a chance of at most α, ever (Ville). So a θ that made
+him so rich is refuted. The bet here is on y − θ x of each unit, 0 <= y <= x, which is 0 on average where θ is
+the ratio of totals; x is the number of masks that the unit stands for. Stakes are fixed parts of what one
+has, mixed over a grid, half for each side: so the order of the units does not matter, and a verdict that
+comes late or is changed spoils nothing.
 
-The unit is what the design draws: a mask, a draw (pps), an image of two stages once all its drawn masks are judged. Draws without
-replacement are taken as if with it, which errs on the safe side; what has not been seen bounds the share too.
+The unit is what the design draws: a mask, a draw (pps), an image of two stages once all its drawn masks are
+judged. Draws without replacement are taken as if with it, which errs on the safe side; what has not been seen
+bounds the share too.
 """
 
 from dataclasses import dataclass
@@ -19,13 +21,13 @@ import numpy as np
 
 from curation.errors import InputError
 from curation.lake import Lake
-from curation.sampling import estimators, judged
-from curation.sampling.estimators import Answers
+from curation.sampling import judged, response
 from curation.sampling.judged import Figure, Judged
+from curation.sampling.response import Answers
 
 ALPHA = 0.05
-#: Stakes as parts of the largest that cannot be lost: whole, and halves of halves. The whole alone refutes quickest where no unit
-#: is bad; the small ones serve thousands of units.
+#: Stakes as parts of the largest that cannot be lost: whole, and halves of halves. The whole alone refutes
+#: quickest where no unit is bad; the small ones serve thousands of units.
 _STAKES = 0.999 * 2.0 ** -np.arange(0, 9, 0.5)
 #: θ is found to within this by bisection.
 _STEPS = 40
@@ -47,7 +49,8 @@ class Enough:
 
 
 def sequence(y: np.ndarray, x: np.ndarray, most_x: float, alpha: float = ALPHA) -> tuple[float, float]:
-    """Bounds of Σ y / Σ x over all units, from those seen: y and x (n,), 0 <= y <= x <= `most_x`; 0..1 before any.
+    """Bounds of Σ y / Σ x over all units, from those seen: y and x (n,), 0 <= y <= x <= `most_x`; 0..1 before
+    any.
 
     `most_x` must be known before: the most that any unit could stand for.
     """
@@ -66,10 +69,12 @@ def enough(
     below: float | None = None,
     above: float | None = None,
 ) -> Enough:
-    """Whether a sample is judged enough to know a figure to ± `half_width`, or that it is `below` or `above` a share.
+    """Whether a sample is judged enough to know a figure to ± `half_width`, or that it is `below` or `above`
+    a share.
 
-    With `below` (`above`), enough is to know either that it is, or that it is not. Looks may be as many as one likes. Raises
-    InputError for no such sample or figure, for one drawn on purpose, and for no goal or two.
+    With `below` (`above`), enough is to know either that it is, or that it is not. Looks may be as many as
+    one likes. Raises InputError for no such sample or figure, for one drawn on purpose, and for no goal or
+    two.
     """
     goals = [goal for goal in (half_width, below, above) if goal is not None]
     if len(goals) != 1 or not 0 < goals[0] < 1:
@@ -96,7 +101,7 @@ def enough(
 
 def _bounds(of: Judged, figure: Figure) -> tuple[float, float, float, int]:
     """Share, bounds and units of a figure; NaN and 0..1 before the first."""
-    answers = estimators.answers(of.drawn, of.is_settled)
+    answers = response.answers(of.drawn, of.is_settled)
     if not len(answers.place):
         return float("nan"), 0.0, 1.0, 0
     y = judged.values(of, answers.place, answers.weight, (figure,))[0][:, 0]
@@ -134,7 +139,9 @@ def _units(of: Judged, answers: Answers, y: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _refuted_below(y: np.ndarray, x: np.ndarray, counts: np.ndarray, alpha: float) -> float:
-    """The largest θ such that all shares up to it are refuted at `alpha`: wealth from betting on y / θ − x falls with θ."""
+    """The largest θ such that all shares up to it are refuted at `alpha`: wealth from betting on y / θ − x
+    falls with θ.
+    """
     low, high = 0.0, 1.0
     for _ in range(_STEPS):
         theta = (low + high) / 2

@@ -43,7 +43,9 @@ def test_masks_are_drawn_as_often_as_the_stated_chance(design):
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_the_first_ones_shown_are_a_fair_draw_too(design):
-    """Of strata and simple samples the first half is drawn half as often, mask by mask; with two stages image by image."""
+    """Of strata and simple samples the first half is drawn half as often, mask by mask; with two stages image
+    by image.
+    """
     rng = np.random.default_rng(RNG_SEED)
     first = np.zeros(23)
     for _ in range(N_DRAWS):

@@ -6,7 +6,8 @@ import pytest
 from benchmarks import estimates as simulation
 from curation.errors import InputError
 from curation.sampling import designs, estimators
-from curation.sampling.estimators import Drawn, Score, answers, estimate
+from curation.sampling.estimators import Score, estimate
+from curation.sampling.response import Answers, Drawn, answers
 
 ONE = np.ones((1, 1))
 
@@ -29,11 +30,11 @@ def drawn(design: str, draw: designs.Draw, image: np.ndarray, stratum=None, is_s
     return Drawn(design, columns, np.zeros(len(at), bool) if is_small is None else is_small[at])
 
 
-def all_answer(of: Drawn) -> estimators.Answers:
+def all_answer(of: Drawn) -> Answers:
     return answers(of, np.ones(len(of.is_small), bool))
 
 
-def share_of(of: estimators.Answers, is_good: np.ndarray, **options):
+def share_of(of: Answers, is_good: np.ndarray, **options):
     """The share of good masks, of the masks with an answer (n,)."""
     y = is_good.astype(float)[:, None]
     return estimate(of, y, np.ones_like(y), **options)
