@@ -19,7 +19,7 @@ OPEN = '.draw[data-mask]:not([data-mask=""])'
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     pytest.importorskip("streamlit", reason="streamlit is not installed")
-    running = served.App(drawn.make_workspace(tmp_path_factory.mktemp("correct") / "workspace")).start()
+    running = served.App(drawn.make_workspace(tmp_path_factory.mktemp("correct") / "workspace", 5)).start()
     yield running
     running.stop()
 
@@ -142,6 +142,28 @@ def test_the_keyboard_alone_draws(app, drawer):
     np.testing.assert_array_equal(
         pixels, flawed() | drawn.disc(drawn.WIDTH / 2 + 4.5, drawn.HEIGHT / 2 + 0.5, 16)
     )
+
+
+def test_a_lost_connection_loses_no_mask_and_doubles_none(app, drawer):
+    drawer.wait(OPEN)
+    drawer.see_pixels()
+    drawer.press("b")
+    drawer.stroke((200, 40), (220, 60))
+    drawer.done(1)
+    size = int(drawer.text(".slider output >> nth=0").split()[0])
+    drawer.page.route("**/review/drawings", lambda route: route.abort())
+    drawer.press("Enter")
+    drawer.wait('.last:has-text("Kept here")')
+    drawer.wait('.saved[data-pending="1"]')
+    drawer.page.reload()
+    drawer.wait('.saved[data-pending="1"]')
+    drawer.page.unroute("**/review/drawings")
+    drawer.wait('.saved[data-pending="0"]')
+    with Lake.open(app.root) as lake:
+        ids = lake.query("SELECT mask_id FROM drawn_masks WHERE rater = 'Cara' ORDER BY drawn_at")["mask_id"]
+    assert len(ids) == 4
+    _, pixels = pixels_of(app.root, ids[-1].as_py())
+    np.testing.assert_array_equal(pixels, flawed() | swept([(200, 40), (220, 60)], size))
 
 
 def test_sam_clicks(app, drawer):

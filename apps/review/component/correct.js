@@ -19,6 +19,7 @@ const PAGE_KEYS = [
 ];
 
 const HEARTBEAT_MS = 120_000;
+const RETRY_MS = 3_000;
 
 export const mount = mounting((data, parent) => new CorrectPage(data, parent));
 
@@ -123,13 +124,20 @@ class CorrectPage extends DrawPage {
     this.hasStarted = true;
     this.wanted = { sample, mask: null };
     this.nWaiting = answer.n_waiting;
-    const known = new Set([this.task, ...this.ahead].map((task) => task?.mask));
-    this.ahead.push(...answer.tasks.filter((task) => !known.has(task.mask) && !this.left.has(task.mask)));
+    // A mask that was mended and is not acknowledged yet, perhaps before the page was loaded anew, is not mended twice.
+    const unsaved = this.drawings.pending.map((drawing) => drawing.supersedes);
+    const known = new Set([...[this.task, ...this.ahead].map((task) => task?.mask), ...this.left, ...unsaved]);
+    this.ahead.push(...answer.tasks.filter((task) => !known.has(task.mask)));
     this.pictures.ahead(this.ahead);
   }
 
   done() {
     this.count.textContent = "";
+    if (this.drawings.pending.length) {
+      this.tell(element("p", {}, "Waiting until what you mended is saved …"));
+      setTimeout(() => !this.task && this.box.isConnected && this.next(), RETRY_MS);
+      return;
+    }
     this.tell(
       element("h2", {}, "Nothing left to mend"),
       element("p", {}, this.wanted.sample
