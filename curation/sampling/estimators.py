@@ -85,17 +85,18 @@ def estimate(
         share = (of.weight @ y) / size
         residual = (y if is_total else y - share * x) / size
         plain = _variance(of, residual)
-        gain = np.ones(x.shape[1])
         if score is not None:
-            share, residual, gain = _with_score(of, x, score, share, residual, plain)
+            share, residual = _with_score(of, x, score, share, residual)
         bounds_of = np.clip(share, 0, 1)
         least = ROUNDING * ((weighed / size) ** 2).sum(axis=0)
         variance, freedom = _freedom(of, residual, least, None if is_total else bounds_of, score is not None)
+        n_units = _count(of.unit, x, len(of.draws), of.draws)
+        if score is not None:
+            variance = variance * _for_slope(n_units - len(of.fraction) + 1)
+        gain = np.where((variance > 0) & (score is not None), plain / variance, 1)
         error = np.where(weighed.any(axis=0), np.sqrt(variance), np.nan)
         effective_n = _effective_n(of, bounds_of, variance, weighed, x)
-    gain = np.where(variance > 0, gain, 1)
     n_masks = (x > 0).sum(axis=0)
-    n_units = _count(of.unit, x, len(of.draws), of.draws)
     t = np.where(n_units > 1, special.stdtrit(freedom, 0.5 + CONFIDENCE / 2), np.nan)
     if is_total:
         low, high = np.clip(share - t * error, 0, 1), np.clip(share + t * error, 0, 1)
@@ -147,9 +148,9 @@ def bootstrap_errors(of: Answers, y: np.ndarray, x: np.ndarray, seed: int = 0) -
 
 
 def _with_score(
-    of: Answers, x: np.ndarray, score: Score, share: np.ndarray, residual: np.ndarray, plain: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Share, residuals and gain (F,), (n, F), (F,) of the difference estimator."""
+    of: Answers, x: np.ndarray, score: Score, share: np.ndarray, residual: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share (F,) and residuals (n, F) of the difference estimator."""
     weighed = of.weight[:, None] * x
     size = weighed.sum(axis=0)
     values = score.values[:, None]
@@ -157,12 +158,12 @@ def _with_score(
     of_score = x * (values - mean) / size
     variance = _variance(of, of_score)
     slope = np.where(variance > 0, _variance(of, residual, of_score) / variance, 0)
-    left = residual - slope * of_score
-    return (
-        share - slope * (mean - score.frame_mean),
-        left,
-        plain / np.where(plain > 0, _variance(of, left), 1),
-    )
+    return share - slope * (mean - score.frame_mean), residual - slope * of_score
+
+
+def _for_slope(n_units: np.ndarray) -> np.ndarray:
+    """What a slope that was found in the same units hides of the variance, as a factor (Cochran 7.4)."""
+    return np.where(n_units > 4, (n_units - 1) / np.maximum(n_units - 3, 1), 3)
 
 
 def _by_unit(of: Answers, values: np.ndarray) -> np.ndarray:

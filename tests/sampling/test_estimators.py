@@ -192,7 +192,7 @@ def test_a_score_takes_variance_away_as_far_as_it_agrees(frame):
     assert perfect.high[0] - perfect.low[0] < 0.05 or perfect.error[0] == 0
     useless = with_score(np.random.default_rng(1).random(len(frame.image)))
     assert useless.estimate[0] == pytest.approx(plain.estimate[0], abs=0.01)
-    assert 1 <= useless.gain[0] < 1.05
+    assert 0.97 < useless.gain[0] < 1.05  # a slope costs a little
     told = with_score(frame.score)
     assert told.gain[0] == pytest.approx((plain.error[0] / told.error[0]) ** 2)
     assert told.gain[0] > 1.2
