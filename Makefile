@@ -60,7 +60,7 @@ $(BIN)/python:
 
 $(DEMO_INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing curation with what the demo needs: about 2 GB"
-	$(PIP_INSTALL) -e ".[generate,browse,report]"
+	$(PIP_INSTALL) -e ".[generate,browse,app]"
 	@bash .ci/mongod $(VENV)
 	@touch $@
 

@@ -84,6 +84,7 @@ def test_prints_the_reports_and_what_to_try_next(shown):
     for name in REPORTS:
         assert f"curation query {name}" in first.stdout
     assert "curation browse launch" in first.stdout
+    assert "curation app" in first.stdout
     assert "Left out: " in first.stderr
 
 
@@ -130,4 +131,5 @@ TABLES_FILLED = (
     "image_coverage",
     "gold_masks",
     "gold_matches",
+    "samples",
 )

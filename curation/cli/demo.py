@@ -12,12 +12,14 @@ import typer
 from curation import queries
 from curation.cli.output import console, messages
 from curation.errors import CurationError, InputError
-from curation.lake import WORKSPACE_FILE
+from curation.lake import WORKSPACE_FILE, Lake
 
 #: SAM 2's own thresholds let sam2-tiny, whose predicted IoU is shy, find few parts; these let more through, so
 #: that there are good and bad masks to tell apart. 12 x 12 points take about 15 s an image on two cores.
 MODEL, PRESET = "sam2-tiny", "sam2-default"
 THRESHOLDS = {"predicted_iou_threshold": "0.7", "stability_threshold": "0.9"}
+#: The sample that waits to be judged in the app: a quarter of an hour's work.
+SAMPLE, SAMPLE_SIZE = "first-look", 40
 REPORTS = (
     "stage_summary",
     "filter_funnel",
@@ -97,7 +99,17 @@ def _steps(workspace: Path, n_scenes: int, points_per_side: int) -> Iterator[Ste
     yield Step("Other thresholds, from the ledger and without the model", (retuned,), is_optional=True)
     report = ("report", "--out", str(_report(workspace)), *here)
     yield Step("A report for whoever owns the dataset", (report,), is_optional=True)
+    if not _has_sample(workspace):
+        drawn = ("sample", "draw", SAMPLE, "--design", "srs", "--size", str(SAMPLE_SIZE), *here)
+        yield Step("A sample for people to judge", (drawn,), is_optional=True)
     yield Step("A contact sheet", (("sheet", str(_contact_sheet(workspace)), "--n", "12", *here),))
+
+
+def _has_sample(workspace: Path) -> bool:
+    if not (workspace / WORKSPACE_FILE).exists():
+        return False
+    with Lake.open(workspace, read_only=True) as lake:
+        return lake.con.execute("SELECT 1 FROM samples WHERE sample = ?", [SAMPLE]).fetchone() is not None
 
 
 def _run_step(call: Callable[[tuple[str, ...]], int | None], step: Step, number: str) -> int:
@@ -134,6 +146,8 @@ def _tell_end(workspace: Path, took_s: float) -> None:
         (f"open {_report(workspace)}", "how good the masks are, in words and pictures"),
         (f"export CURATION_WORKSPACE={shlex.quote(str(workspace))}", "for the commands below"),
         ("curation browse launch", "the FiftyOne App at http://localhost:5151"),
+        ("curation app", f"judge the sample {SAMPLE} in the browser, at http://127.0.0.1:8501"),
+        (f"curation sample estimate {SAMPLE}", "what your verdicts say of all masks"),
         ("curation sheet worst.png --where 'gold_iou < 0.5'", "only masks that miss their gold"),
         ("curation queries", "all reports"),
         ("curation query gold_agreement --format markdown", "one report"),
