@@ -50,6 +50,7 @@ class Review {
     this.asking = null; // {decision, rating} that waits for its reason
     this.chosen = new Set();
     this.workedS = 0;
+    this.nSince = 0; // verdicts given since the server last counted
     this.build(parent);
     this.outbox = new Outbox(this.server, data.workspace, data.rater, (state) => this.status.showSaved(state));
     this.listen();
@@ -148,7 +149,8 @@ class Review {
 
   tasksChanged(tasks) {
     if (tasks !== this.tasks) return;
-    this.status.showProgress(tasks.progress);
+    this.nSince = this.outbox.pending.length;
+    this.status.showProgress(tasks.progress, this.nSince);
     if (!this.current) this.next();
   }
 
@@ -273,6 +275,7 @@ class Review {
       given_at: new Date().toISOString(),
     };
     this.outbox.add(verdict);
+    if (!this.revised) this.status.showProgress(this.tasks.progress, (this.nSince += 1));
     this.tasks.remember(task, verdict);
     this.announce(said(verdict));
     this.flash(decision);

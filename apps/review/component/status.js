@@ -32,9 +32,11 @@ export class Status {
     );
   }
 
-  showProgress(progress) {
+  /** `nSince`: verdicts that the server did not know of when it counted. */
+  showProgress(progress, nSince) {
     if (!progress) return;
-    const { n_judged: judged, n_drawn: drawn, n_mine: mine, verdicts_per_hour: perHour, enough } = progress;
+    const { n_judged: judged, n_drawn: drawn, verdicts_per_hour: perHour, enough } = progress;
+    const mine = progress.n_mine + nSince;
     this.bar.value = drawn ? judged / drawn : 0;
     this.count.textContent = `${judged} of ${drawn} masks judged`;
     const speed = perHour && mine >= 10 ? ` · ${Math.round(perHour)} an hour` : "";
