@@ -1,10 +1,12 @@
 """The page around every view: who is here, and which views their role opens."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage as Page
 
 from apps.review import access, identity
 from curation.errors import CurationError
@@ -17,6 +19,9 @@ class View:
     name: str
     title: str
     icon: str
+
+    def page(self, show: Callable[[], None]) -> Page:
+        return st.Page(show, title=self.title, icon=self.icon, url_path=self.name)
 
     def show(self, person: access.Person) -> None:
         try:
@@ -45,12 +50,12 @@ def main() -> None:
         layout="wide",
         initial_sidebar_state="collapsed",
     )
+    if not identity.is_known():
+        # Each page asks by itself, so that an address stays the one that was called.
+        st.navigation([view.page(identity.ask) for view in VIEWS], position="hidden").run()
+        return
     person = identity.person()
-    pages = [
-        st.Page(partial(view.show, person), title=view.title, icon=view.icon, url_path=view.name)
-        for view in VIEWS
-        if person.may_open(view.name)
-    ]
+    pages = [view.page(partial(view.show, person)) for view in VIEWS if person.may_open(view.name)]
     if not pages:
         st.error(f"{person.rater}: the role {person.role} opens no view; ask the workspace's curator")
         return

@@ -25,16 +25,27 @@ def is_team_mode() -> bool:
         return False
 
 
+def is_known() -> bool:
+    """Whether the person at this browser has said who they are."""
+    return bool(st.user.is_logged_in) if is_team_mode() else bool(_held_name())
+
+
+def ask() -> None:
+    """Ask for a login, or for a name; the page runs anew once it is known."""
+    st.title("Who is judging?")
+    if is_team_mode():
+        st.write("Log in to judge masks.")
+        st.button("Log in", on_click=st.login, type="primary")
+    else:
+        _ask_name()
+
+
 def person() -> access.Person:
-    """Who is at this browser. Where that is not known yet, asks for it and ends this run of the page."""
+    """Who is at this browser, once that is known. Somebody without a role is told so, and this run of the page ends."""
     return _logged_in() if is_team_mode() else _named()
 
 
 def _logged_in() -> access.Person:
-    if not st.user.is_logged_in:
-        _welcome("Log in to judge masks.")
-        st.button("Log in", on_click=st.login, type="primary")
-        st.stop()
     # An address that the provider has not verified may be somebody else's.
     is_verified = st.user.get("email_verified") is not False
     rater = str((is_verified and st.user.get("email")) or st.user.get("sub"))
@@ -49,11 +60,7 @@ def _logged_in() -> access.Person:
 
 
 def _named() -> access.Person:
-    held = st.session_state.get("rater")
-    if held is None:
-        held = unquote(st.context.cookies.get(COOKIE, ""))
-    if not held:
-        held = _ask_name()
+    held = _held_name()
     _remember(data={"cookie": _cookie(held, YEAR_S)}, key="remember")
     with st.sidebar:
         st.text(held)
@@ -62,9 +69,14 @@ def _named() -> access.Person:
     return access.Person(held, "curator")
 
 
-def _ask_name() -> str:
-    """The name that was written; ends this run of the page until there is one."""
-    _welcome(
+def _held_name() -> str:
+    """The name that this browser gave, now or in an earlier session; empty where it gave none."""
+    held = st.session_state.get("rater")
+    return unquote(st.context.cookies.get(COOKIE, "")) if held is None else held
+
+
+def _ask_name() -> None:
+    st.write(
         "Your name goes with every verdict that you give, so that people can be compared with themselves."
     )
     with st.form("name", border=False, width=420):
@@ -76,7 +88,6 @@ def _ask_name() -> str:
                 st.error(str(error))
             else:
                 st.rerun()
-    st.stop()
 
 
 def _forget() -> None:
@@ -85,8 +96,3 @@ def _forget() -> None:
 
 def _cookie(rater: str, max_age_s: int) -> str:
     return f"{COOKIE}={quote(rater)}; path=/; max-age={max_age_s}; SameSite=Strict"
-
-
-def _welcome(text: str) -> None:
-    st.title("Who is judging?")
-    st.write(text)

@@ -30,6 +30,16 @@ def page(app, browser, request):
     context.close()
 
 
+def test_an_address_is_the_one_that_was_called_after_the_name_too(app, browser):
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.goto(f"{app.url}sql?sql_report=border_masks")
+    page.get_by_label("Your name").fill("Ida")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="SQL").wait_for(timeout=60_000)
+    assert "/sql" in page.url
+    page.context.close()
+
+
 def test_a_walk_through_all_views(app, page):
     page.goto(f"{app.url}sql?sql_report=border_masks")
     page.get_by_test_id("stFormSubmitButton").locator("button").first.click()
