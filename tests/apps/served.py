@@ -131,7 +131,7 @@ class App:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(90)  # a picture that is being encoded for SAM is encoded to its end
         self.log.close()
 
     def token(self, rater: str = "Ann", role: str = "rater", now: float | None = None) -> str:
