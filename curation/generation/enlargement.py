@@ -9,11 +9,16 @@ import numpy as np
 class Rule(IntEnum):
     """How a value among four neighbours is computed in float32; the last bit depends on it."""
 
-    WEIGHTED = (
-        0  # the sum of four products with their weights, upper left, upper right, lower left, lower right
-    )
-    FUSED = 1  # that sum by fma, and places by fma too
-    BETWEEN = 2  # above + (below - above) * share on both sides, then left + (right - left) * share
+    #: The sum of four products with their weights: upper left, upper right, lower left, lower right.
+    WEIGHTED = 0
+    #: That sum by fma, and places by fma too.
+    FUSED = 1
+    #: above + (below - above) * share on both sides, then left + (right - left) * share.
+    BETWEEN = 2
+    #: The sum of two products along the upper row, along the lower one, then of these two down the column.
+    ALONG_ROWS = 3
+    #: These sums by fma, and places by fma too.
+    ALONG_ROWS_FUSED = 4
 
 
 class Stretch(NamedTuple):
@@ -115,7 +120,7 @@ def torch_stretch(n_from: int, n_to: int, rule: Rule) -> Stretch:
         return Stretch(same, same, np.zeros(n_to, np.float32))
     step = np.float32(n_from) / np.float32(n_to)
     centres = np.arange(n_to, dtype=np.float32) + np.float32(0.5)
-    if rule == Rule.FUSED:  # a product of two float32 is exact in float64
+    if rule in (Rule.FUSED, Rule.ALONG_ROWS_FUSED):  # a product of two float32 is exact in float64
         places = (np.float64(step) * centres - 0.5).astype(np.float32)
     else:
         places = step * centres - np.float32(0.5)

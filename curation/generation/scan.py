@@ -21,6 +21,7 @@ _STRIDE = 64
 _FEW_COLUMNS = 24
 # Kernels take plain numbers.
 _FUSED, _BETWEEN = int(Rule.FUSED), int(Rule.BETWEEN)
+_ALONG_ROWS, _ALONG_ROWS_FUSED = int(Rule.ALONG_ROWS), int(Rule.ALONG_ROWS_FUSED)
 
 Cuts = tuple[float, float, float]  # the mask threshold - offset, the threshold itself, and + offset
 
@@ -181,6 +182,11 @@ def _blend(a, b, c, d, down, along, rule):
     if rule == _FUSED:
         upper = _fma(a, up * back, b * (up * along))
         return _fma(d, down * along, _fma(c, down * back, upper))
+    if rule == _ALONG_ROWS:
+        return (a * back + b * along) * up + (c * back + d * along) * down
+    if rule == _ALONG_ROWS_FUSED:
+        upper, lower = _fma(a, back, b * along), _fma(c, back, d * along)
+        return _fma(upper, up, lower * down)
     return a * (up * back) + b * (up * along) + c * (down * back) + d * (down * along)
 
 

@@ -5,7 +5,7 @@ import platform
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -143,16 +143,26 @@ def test_one_step_lies_between_neighbours_row_by_row(low, crop):
     np.testing.assert_array_equal(enlarge(logits, directly(low, crop)), field)
 
 
+@pytest.fixture
+def torch_threads():
+    """Sets how many threads torch may use; after the test it is as before."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"), reason="elsewhere torch may follow another rule"
 )
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("n_threads", [1, 2])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(crop=st.tuples(st.integers(1, 500), st.integers(1, 500)))
 @example(crop=(75, 300))  # 64 rows inside of the square, as many as the logits have
 @example(crop=(64, 255))
 @example(crop=(1, 128))
 @example(crop=(2, 1))
-def test_two_steps_have_the_bits_of_the_official_enlargement(crop):
+def test_two_steps_have_the_bits_of_the_official_enlargement(torch_threads, n_threads, crop):
+    torch_threads(n_threads)
     inside = tuple(int(side * 256 / max(crop) + 0.5) for side in crop)
     assume(min(inside) >= 1)
     logits = torch.from_numpy(
@@ -162,8 +172,12 @@ def test_two_steps_have_the_bits_of_the_official_enlargement(crop):
     square = torch.nn.functional.interpolate(logits, (256, 256), mode="bilinear", align_corners=False)
     cut = square[..., : inside[0], : inside[1]]
     theirs = torch.nn.functional.interpolate(cut, crop, mode="bilinear", align_corners=False)
-    enlargement = enlargement_of_torch(Sizes((64, 64), 256, inside, crop))
-    assert enlargement is not None
+    enlargement = enlargement_of_torch(Sizes((64, 64), 256, inside, crop), n_threads)
+    if enlargement is None:
+        # With several threads torch takes its two ways one after the other for fields this small; it serves there itself.
+        assert n_threads > 1
+        assert sum(crop) <= 128
+        return
     for prompt, slot in ((0, 0), (3, 1), (4, 2)):
         ours = enlarge(logits[prompt, slot].numpy(), enlargement)
         np.testing.assert_array_equal(ours, theirs[prompt, slot].numpy())

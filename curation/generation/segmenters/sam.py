@@ -114,7 +114,7 @@ class SamSegmenter:
             embedding.state.input_size,
             (embedding.height, embedding.width),
         )
-        enlargement = None if self._cuts_on_device else enlargement_of_torch(sizes)
+        enlargement = None if self._cuts_on_device else enlargement_of_torch(sizes, torch.get_num_threads())
         if enlargement is None:
             yield from self._scans_of_levels(logits, chosen, sizes, cuts)
         else:
@@ -167,15 +167,15 @@ def full_size(logits: torch.Tensor, sizes: Sizes) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=64)
-def enlargement_of_torch(sizes: Sizes) -> Enlargement | None:
+def enlargement_of_torch(sizes: Sizes, n_threads: int) -> Enlargement | None:
     """What gives the bits of `full_size` on this machine's CPU, proven on random logits; None where no rule does.
 
-    Which rule torch follows is up to its version, its build and the processor.
+    Which rule torch follows is up to its version, its build, the processor, and whether it may use several threads.
     """
     n_maps = min(32, 1 + 1000 // (sizes.crop[0] * sizes.crop[1]))  # few pixels may agree by chance
     logits = np.random.default_rng(0).normal(0, 10, (n_maps, *sizes.low)).astype(np.float32)
     fields = full_size(torch.from_numpy(logits), sizes).numpy()
-    for rule in (Rule.FUSED, Rule.WEIGHTED):
+    for rule in (Rule.FUSED, Rule.WEIGHTED, Rule.ALONG_ROWS_FUSED, Rule.ALONG_ROWS):
         enlargement = plan(rule, _stretches(0, sizes, rule), _stretches(1, sizes, rule))
         ours = [enlarge(one, enlargement) for one in logits]
         if np.array_equal(ours, fields):
