@@ -30,7 +30,16 @@ VERDICT_COLUMNS = (
     Column("n_raters", "int64", "raters who judged the mask"),
     Column("drawn_by", "string", "who drew or corrected the mask; null where no person did"),
 )
-#: What can be named besides the columns of `masks`, of its measures, of gold and of verdicts.
+LABEL_COLUMNS = (
+    Column(
+        "is_bad",
+        "bool",
+        "what people settled (fix and reject are bad), else whether it has an error against gold; null where neither "
+        "is known",
+    ),
+    Column("label_source", "string", "where `is_bad` comes from: verdict or gold"),
+)
+#: What can be named besides the columns of `masks`, of its measures, of gold, of verdicts and of labels.
 _CONTEXT = (
     "images.uri, images.file_name, images.run_id AS image_run_id, "
     "runs.kind AS run_kind, runs.model, runs.preset, "
@@ -45,7 +54,11 @@ _DESCRIBED = f"""
             CAST(arg_max(best_gold_mask_id, gold_iou) AS VARCHAR) AS gold_mask_id,
             arg_max(gold_run_id, gold_iou) AS gold_run_id,
             arg_max_null(gold_boundary_iou, gold_iou) AS gold_boundary_iou,
-            arg_max_null(error_kind, gold_iou) AS error_kind
+            arg_max_null(error_kind, gold_iou) AS error_kind,
+            -- Gold of a crowd tells neither.
+            arg_max_null(
+                CASE WHEN coalesce(coco_ignored, 0) & 1 = 0 THEN error_kind <> 'none' END, gold_iou
+            ) AS is_bad_against_gold
         FROM gold_matches
         WHERE mask_id IS NOT NULL
         GROUP BY mask_id
@@ -58,7 +71,8 @@ _DESCRIBED = f"""
             decision AS verdict,
             rating AS verdict_rating,
             reasons AS verdict_reasons,
-            n_raters
+            n_raters,
+            is_accepted
         FROM settled_verdicts
         ORDER BY mask_id, committed_at DESC
     ),
@@ -72,6 +86,11 @@ _DESCRIBED = f"""
         {", ".join(f"appearance.{name}" for name in APPEARANCE_COLUMNS)},
         {", ".join(f"gold.{c.name}" for c in GOLD_COLUMNS)},
         {", ".join(c.name for c in VERDICT_COLUMNS)},
+        coalesce(NOT judged.is_accepted, gold.is_bad_against_gold) AS is_bad,
+        CASE
+            WHEN judged.is_accepted IS NOT NULL THEN 'verdict'
+            WHEN gold.is_bad_against_gold IS NOT NULL THEN 'gold'
+        END AS label_source,
         {_CONTEXT}
     FROM {{masks}} AS masks
     LEFT JOIN mask_features AS features USING (run_id, mask_id)

@@ -91,6 +91,22 @@ def numbers(frame: Frame, name: str) -> np.ndarray:
         raise InputError(f"{name}: its values are {frame.values[name].type}; numbers are needed") from error
 
 
+def embeddings(lake: Lake, found: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Places (n,) in the frame of the masks that have an embedding of the most frequent length, and these, float16
+    (n, D); without any n is 0.
+    """
+    lake.con.register("wanted", pa.table({"run_id": found.run_id, "mask_id": found.mask_id}))
+    rows = lake.query("""
+        WITH held AS (SELECT mask_id, n_dims, embedding FROM mask_embeddings SEMI JOIN wanted USING (run_id, mask_id))
+        SELECT mask_id, embedding FROM held WHERE n_dims = (SELECT mode(n_dims) FROM held) ORDER BY mask_id
+    """)
+    lake.con.unregister("wanted")
+    vectors = np.frombuffer(b"".join(rows["embedding"].to_pylist()), "<f2")
+    return np.searchsorted(found.mask_id, rows["mask_id"].to_numpy()), vectors.reshape(
+        max(rows.num_rows, 1), -1
+    )
+
+
 def _check_run(lake: Lake, run_id: int) -> None:
     kinds = dict(lake.con.execute("SELECT run_id, kind FROM runs ORDER BY run_id").fetchall())
     if run_id not in kinds:

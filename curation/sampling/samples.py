@@ -244,7 +244,7 @@ def _drawn(lake: Lake, past: Lake, found: Frame, request: Request) -> tuple[list
         return names, stratum, designs.stratified(stratum, sizes, rng)
     if request.by == "worst":
         return names, stratum, designs.worst(frame.numbers(found, "--risk"), request.size, rng)
-    places, vectors = _embeddings(past, found)
+    places, vectors = frame.embeddings(past, found)
     if request.size > len(places):
         raise InputError(
             f"--size {request.size}: only {len(places):,} masks of the frame have an embedding, which --by diverse "
@@ -312,20 +312,6 @@ def _verdicts_so_far(lake: Lake, found: Frame) -> tuple[np.ndarray, np.ndarray]:
     known[places[is_in]] = True
     is_good[places[is_in]] = rows["is_good"].to_numpy()[is_in]
     return known, is_good
-
-
-def _embeddings(past: Lake, found: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """Places in the frame of the masks that have an embedding of the most frequent length, and these (n, D)."""
-    past.con.register("wanted", pa.table({"run_id": found.run_id, "mask_id": found.mask_id}))
-    rows = past.query("""
-        WITH held AS (SELECT mask_id, n_dims, embedding FROM mask_embeddings SEMI JOIN wanted USING (run_id, mask_id))
-        SELECT mask_id, embedding FROM held WHERE n_dims = (SELECT mode(n_dims) FROM held) ORDER BY mask_id
-    """)
-    past.con.unregister("wanted")
-    vectors = np.frombuffer(b"".join(rows["embedding"].to_pylist()), "<f2")
-    return np.searchsorted(found.mask_id, rows["mask_id"].to_numpy()), vectors.reshape(
-        max(rows.num_rows, 1), -1
-    )
 
 
 def _at(drawn: Draw, places: np.ndarray) -> Draw:
