@@ -135,6 +135,36 @@ REVIEW = ReviewSettings()
 
 
 @dataclass(frozen=True)
+class VerifierSettings:
+    """How a verifier learns (`curation.verifier`), and what its card shows."""
+
+    #: Folds of images: each model learns from four fifths, and a fifth is enough to be scored by it.
+    n_folds: int = 5
+    #: Good masks and bad masks that are needed at least. With fewer of either, an AUC is known to no better than 0.2.
+    least_masks: int = 20
+    #: Masks of the rarer kind from which calibration may bend freely (isotonic), where the curve of two numbers is
+    #: coarser than chance. scikit-learn advises about 1,000 samples; each image's masks resemble each other.
+    isotonic_from: int = 1_000
+    #: Small trees, slowly: masks with labels are hundreds to thousands, and of few images.
+    learning_rate: float = 0.05
+    n_trees: int = 120
+    leaves: int = 8
+    least_masks_in_leaf: int = 20
+    l2_regularization: float = 1.0
+    #: Principal components of the embedding: its hundreds of numbers are more than so few images can bear.
+    embedding_components: int = 16
+    #: A mask is taken for good from this chance on, 0..1, where the card compares with people's yes or no.
+    good_from: float = 0.5
+    #: Bins of equal width of the calibration error on the card.
+    n_bins: int = 10
+    #: Bootstrap replicates of the card.
+    n_replicates: int = 1_000
+
+
+VERIFIER = VerifierSettings()
+
+
+@dataclass(frozen=True)
 class PromptSettings:
     """Limits of SQL that is typed into the app, where many share one machine (`curation.prompt`)."""
 
@@ -147,3 +177,72 @@ class PromptSettings:
 
 
 PROMPT = PromptSettings()
+
+
+@dataclass(frozen=True)
+class CycleSettings:
+    """What work costs, for `curation cycle close`; the rates are the owner's, these stand where none are given."""
+
+    currency: str = "USD"
+    #: An hour of an annotator at work, and of one process that generates, measures or trains. Round numbers of the
+    #: order of what annotation services and rented machines cost; no source gives SAM's.
+    person_hour: float = 15.0
+    machine_hour: float = 1.0
+    #: A mask is drawn no longer than a lease lasts: beyond it the person had left (ReviewSettings.lease_s).
+    longest_drawing_s: float = 900.0
+
+
+CYCLE = CycleSettings()
+
+
+@dataclass(frozen=True)
+class ReleaseSettings:
+    #: Memory for sorting the rows of a table while its content is hashed; DuckDB spills beyond it.
+    memory: str = "1GB"
+
+
+RELEASE = ReleaseSettings()
+
+
+@dataclass(frozen=True)
+class FailureSettings:
+    """How groups of masks that fail alike are looked for and tested (`failures.search`)."""
+
+    #: Expected share of false finds among what is reported (Benjamini-Hochberg), and the least difference of bad shares
+    #: that is worth a person's time, 0..1.
+    most_false: float = 0.05
+    least_difference: float = 0.05
+    #: In each half: images and labelled masks of a group. Fewer images leave the variance over images unknown.
+    least_images: int = 8
+    least_masks: int = 15
+    #: What a group must show on the discovery half to be tested at all: the 97.5 % quantile. Fewer tests, more power.
+    least_t: float = 2.0
+    #: A further condition stays in a rule only if it tells this clearly inside the rest of the rule: it was the best of
+    #: about a hundred that were tried.
+    least_gain_t: float = 3.0
+    #: Conditions of a rule, rules that are refined further, and groups of each kind that are tested.
+    most_conditions: int = 3
+    beam: int = 20
+    most_tested: int = 20
+    #: Groups that share this much of their members (Jaccard) are one.
+    same_jaccard: float = 0.5
+    #: Masks of the discovery half that are looked at (whole images), and those that HDBSCAN is fitted to: its time
+    #: grows with the square.
+    most_searched: int = 50_000
+    most_clustered: int = 4_000
+    #: Dimensions that are left of an embedding: what more hold is mostly noise, and HDBSCAN needs few.
+    n_dims: int = 12
+    #: Share of the members of a cluster that the ball around its centre must hold.
+    radius_quantile: float = 0.9
+    #: Failure modes (`failures.modes`): smaller masks, and thinner ones on average, are fine-grained (SAM, appendix E); a
+    #: mask that shares so much of its pixels with one that neither holds it nor lies in it is occluded; an image is crowded
+    #: as the report `crowdedness` has it; rarer labels, and masks with so few like them, are rare.
+    small_px: int = 24**2
+    thin_px: float = 5.0
+    overlap_share: float = 0.1
+    crowdedness: float = 10.0
+    rare_share: float = 0.01
+    sparse_share: float = 0.05
+
+
+FAILURES = FailureSettings()
