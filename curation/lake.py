@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from curation import locks, settings
+from curation.connections import connect
 from curation.errors import InputError, LakeError
 from curation.schemas import SQL_TYPES, TABLES, Column, TableSchema
 from curation.storage import DataFile, Storage, quote, s3_secret_sql, without_secrets
@@ -138,12 +139,11 @@ class Lake:
         self.catalog = catalog
         self.storage = Storage(data)
         self.is_read_only = read_only or at is not None
-        self.con = duckdb.connect()
-        # Progress would be drawn on stdout, between rows that are piped on.
-        self.con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        self.con = connect(*self._extensions())
         try:
-            for statement in self.attach_sql():
-                self._run_setup(statement)
+            if self.storage.is_s3:
+                self.con.execute(s3_secret_sql())
+            self._attach()
             if at is not None:
                 version = self._version_of(at)
                 self.con.execute("USE memory; DETACH lake")
@@ -206,11 +206,14 @@ class Lake:
 
     def attach_sql(self) -> list[str]:
         """The statements that attach this lake, as `lake`, in any DuckDB of the same version."""
-        scanner = "sqlite_scanner" if self.catalog.startswith("sqlite:") else "postgres_scanner"
-        statements = ["LOAD ducklake", f"LOAD {scanner}"]
+        statements = [f"LOAD {name}" for name in self._extensions()]
         if self.storage.is_s3:
-            statements += ["LOAD httpfs", s3_secret_sql()]
+            statements.append(s3_secret_sql())
         return [*statements, self._attach_statement(None), "USE lake"]
+
+    def _extensions(self) -> list[str]:
+        scanner = "sqlite_scanner" if self.catalog.startswith("sqlite:") else "postgres_scanner"
+        return ["ducklake", scanner, *(["httpfs"] if self.storage.is_s3 else [])]
 
     def _attach_statement(self, version: int | None) -> str:
         options = [f"DATA_PATH {quote(self.storage.base)}"]
@@ -228,12 +231,10 @@ class Lake:
             kind = "postgres:"
         return f"ATTACH {quote(f'ducklake:{kind}{self.catalog}')} AS lake ({', '.join(options)})"
 
-    def _run_setup(self, statement: str) -> None:
-        if statement.startswith("LOAD "):
-            load_extension(self.con, statement.removeprefix("LOAD "))
-            return
+    def _attach(self) -> None:
         try:
-            locks.retry_while_locked(lambda: self.con.execute(statement))
+            for statement in (self._attach_statement(None), "USE lake"):
+                locks.retry_while_locked(lambda sql=statement: self.con.execute(sql))
         except duckdb.Error as error:
             raise LakeError(
                 f"{self.root}: the catalog {without_secrets(self.catalog)} does not open: {error}"
@@ -255,7 +256,8 @@ class Lake:
             self.close()
             Lake.open(self.root).close()
             return Lake(self.root, self.catalog, self.storage.base, None, read_only=True)
-        for schema, columns in self._missing_columns():
+        present = self._present()
+        for schema, columns in _missing_columns(present):
             if columns == list(schema.columns):
                 self.con.execute(schema.ddl[0].replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
             else:
@@ -263,7 +265,7 @@ class Lake:
                 self.con.execute(
                     f'CREATE TEMP VIEW "{schema.name}" AS SELECT *, {nulls} FROM lake."{schema.name}"'
                 )
-        for name in self._missing_views():
+        for name in _missing_views(present):
             self.con.execute(f"CREATE TEMP VIEW {name} AS {VIEWS[name]}")
         return self
 
@@ -276,28 +278,16 @@ class Lake:
             )
 
     def _missing_statements(self) -> list[str]:
+        present = self._present()
         statements = []
-        for schema, columns in self._missing_columns():
+        for schema, columns in _missing_columns(present):
             if columns == list(schema.columns):
                 statements += schema.ddl
                 continue
             statements += [
                 f'ALTER TABLE "{schema.name}" ADD COLUMN "{c.name}" {SQL_TYPES[c.type]}' for c in columns
             ]
-        return statements + [f"CREATE VIEW {name} AS {VIEWS[name]}" for name in self._missing_views()]
-
-    def _missing_columns(self) -> list[tuple[TableSchema, list[Column]]]:
-        """Tables that lack columns of their contract, with these; all of them where the table is not there."""
-        present = self._present()
-        missing = [
-            (schema, [c for c in schema.columns if c.name not in present.get(schema.name, ())])
-            for schema in TABLES.values()
-        ]
-        return [(schema, columns) for schema, columns in missing if columns]
-
-    def _missing_views(self) -> list[str]:
-        present = self._present()
-        return [name for name in VIEWS if name not in present]
+        return statements + [f"CREATE VIEW {name} AS {VIEWS[name]}" for name in _missing_views(present)]
 
     def _present(self) -> dict[str, set[str]]:
         """Names of the columns of every table and view of the lake."""
@@ -377,21 +367,10 @@ class Lake:
 
     def tag(self, name: str, note: str | None = None) -> int:
         """Name the newest version and return it. Raises InputError on a bad or taken name."""
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
-            raise InputError(f"tag {name!r}: start with a letter, then letters, digits, '.', '_' or '-'")
 
         def work(con: duckdb.DuckDBPyConnection) -> int:
-            taken = con.execute("SELECT snapshot_id FROM tags WHERE name = ?", [name]).fetchone()
-            if taken:
-                raise InputError(f"tag {name!r} already names version {taken[0]}: choose another name")
             version = con.execute("SELECT id FROM lake.current_snapshot()").fetchone()[0]
-            row = {
-                "name": name,
-                "snapshot_id": version,
-                "note": note,
-                "tagged_at": datetime.now(timezone.utc),
-            }
-            insert(con, {"tags": TABLES["tags"].table([row])})
+            tag_within(con, name, version, note)
             return version
 
         return self.commit(work, f"tag {name}")
@@ -431,6 +410,17 @@ def insert(con: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> No
             con.unregister("arrow_rows")
 
 
+def tag_within(con: duckdb.DuckDBPyConnection, name: str, version: int, note: str | None = None) -> None:
+    """Name a version inside the open transaction of `con`. Raises InputError on a bad or taken name."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
+        raise InputError(f"tag {name!r}: start with a letter, then letters, digits, '.', '_' or '-'")
+    taken = con.execute("SELECT snapshot_id FROM tags WHERE name = ?", [name]).fetchone()
+    if taken:
+        raise InputError(f"tag {name!r} already names version {taken[0]}: choose another name")
+    row = {"name": name, "snapshot_id": version, "note": note, "tagged_at": datetime.now(timezone.utc)}
+    insert(con, {"tags": TABLES["tags"].table([row])})
+
+
 def add_files(con: duckdb.DuckDBPyConnection, data_files: list[DataFile]) -> None:
     """Make written files part of their tables inside the open transaction of `con`."""
     for data_file in data_files:
@@ -440,30 +430,17 @@ def add_files(con: duckdb.DuckDBPyConnection, data_files: list[DataFile]) -> Non
         )
 
 
-def load_extension(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load a DuckDB extension: from disk, else from DuckDB's server, else from its wheel.
+def _missing_columns(present: Mapping[str, set[str]]) -> list[tuple[TableSchema, list[Column]]]:
+    """Tables that lack columns of their contract, with these; all of them where the table is not there."""
+    missing = [
+        (schema, [c for c in schema.columns if c.name not in present.get(schema.name, ())])
+        for schema in TABLES.values()
+    ]
+    return [(schema, columns) for schema, columns in missing if columns]
 
-    Raises LakeError that says what to install.
-    """
-    try:
-        con.execute(f"LOAD {name}")
-        return
-    except duckdb.Error:
-        pass  # not installed yet: the wheel first, because it needs no network and is of this version
-    try:
-        from duckdb_extensions import import_extension
 
-        import_extension(name, con=con)
-    except (ImportError, duckdb.Error, RuntimeError) as wheel_error:
-        try:
-            con.execute(f"INSTALL {name}")
-        except duckdb.Error as error:
-            package = f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
-            raise LakeError(
-                f"DuckDB {duckdb.__version__} has no extension {name!r} here, and cannot fetch it ({error}; "
-                f"wheel: {wheel_error}): pip install duckdb-extensions {package}"
-            ) from error
-    con.execute(f"LOAD {name}")
+def _missing_views(present: Mapping[str, set[str]]) -> list[str]:
+    return [name for name in VIEWS if name not in present]
 
 
 def _check_catalog(catalog: str) -> None:
@@ -487,8 +464,7 @@ def _follow_move(catalog: Path, data: str) -> None:
             f"{catalog}: the catalog is missing; restore it from a backup, data alone is not enough"
         )
     # Through DuckDB: a second SQLite library in one process would drop the first one's file locks.
-    with duckdb.connect() as con:
-        load_extension(con, "sqlite_scanner")
+    with connect("sqlite_scanner") as con:
         con.execute(f"ATTACH {quote(str(catalog))} AS catalog (TYPE sqlite); USE catalog")
         old = con.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
         if old is None or old[0] == data:

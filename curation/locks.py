@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import duckdb
 
+from curation.connections import connect
 from curation.errors import LakeBusyError
 from curation.settings import LAKE
 
@@ -86,8 +87,7 @@ def _file_lock(path: Path) -> Iterator[None]:
 @contextmanager
 def _postgres_lock(url: str, key: int) -> Iterator[None]:
     # A connection of its own: the lock belongs to a transaction, and ends with it.
-    with duckdb.connect() as con:
-        con.execute("LOAD postgres_scanner")
+    with connect("postgres_scanner") as con:
         con.execute(f"ATTACH '{url.replace(chr(39), chr(39) * 2)}' AS catalog (TYPE postgres)")
         con.execute("BEGIN")
         pauses = Pauses()

@@ -2,12 +2,11 @@
 
 import json
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -288,16 +287,8 @@ def test_the_commands_import_gold_and_masks(tmp_path):
 @pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
     path = write(tmp_path / "a.json", document(n_images=60, n_masks=6))
-    command = [
-        sys.executable,
-        "-c",
-        "from curation.cli import main; main()",
-        "gold",
-        "import",
-        "coco",
-        str(path),
-    ]
-    options = ["--annotator", "m", "--from-scratch", "--shard-size", "2", "--workspace"]
+    words = ["gold", "import", "coco", str(path), "--annotator", "m", "--from-scratch", "--shard-size", "2"]
+    processes.run("gold", "--help")  # the server starts before the time is taken
 
     def content(workspace: Path) -> list:
         with Lake.open(workspace, read_only=True) as lake:
@@ -305,16 +296,14 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
 
     Lake.create(tmp_path / "whole").close()
     begun = time.monotonic()
-    subprocess.run([*command, *options, str(tmp_path / "whole")], check=True, capture_output=True)
+    assert processes.run(*words, "--workspace", str(tmp_path / "whole")) == 0
     took_s = time.monotonic() - begun
     Lake.create(tmp_path / "killed").close()
     moments = random.Random(0)
     for _ in range(5):
-        process = subprocess.Popen([*command, *options, str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=moments.uniform(0.3, 0.95) * took_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    subprocess.run([*command, *options, str(tmp_path / "killed")], check=True, capture_output=True)
+        process = processes.start(*words, "--workspace", str(tmp_path / "killed"))
+        process.join(moments.uniform(0.3, 0.95) * took_s)
+        process.kill()
+        process.join()
+    assert processes.run(*words, "--workspace", str(tmp_path / "killed")) == 0
     assert content(tmp_path / "killed") == content(tmp_path / "whole")

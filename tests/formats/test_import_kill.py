@@ -1,12 +1,14 @@
 """An import that is killed again and again ends as if it had never been killed."""
 
 import json
+import os
 import random
-import subprocess
-import sys
+import signal
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import processes
 import pytest
 
 from curation.lake import Lake
@@ -29,10 +31,18 @@ def source(tmp_path_factory) -> Path:
     return write_folder(tmp_path_factory.mktemp("source"), contents)
 
 
-def start(source: Path, workspace: Path, workers: int = 1) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from curation.cli import main; main()", "import", "sa1b", str(source)]
+def start(source: Path, workspace: Path, workers: int = 1) -> BaseProcess:
     options = ["--workspace", str(workspace), "--shard-size", "2", "--workers", str(workers)]
-    return subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return processes.start("import", "sa1b", str(source), *options)
+
+
+def finish(source: Path, workspace: Path) -> float:
+    """Seconds that an undisturbed command takes."""
+    begun = time.monotonic()
+    process = start(source, workspace)
+    process.join(60)
+    assert process.exitcode == 1  # it has problems
+    return time.monotonic() - begun
 
 
 def content(workspace: Path) -> dict[str, list]:
@@ -56,14 +66,10 @@ def n_shards(workspace: Path) -> int:
 
 @pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(source, tmp_path):
+    processes.run("import", "--help")  # the server starts before times are taken
     undisturbed = tmp_path / "undisturbed"
     Lake.create(undisturbed).close()
-    begun = time.monotonic()
-    assert start(source, undisturbed).wait(timeout=60) == 1  # it has problems
-    work_s = time.monotonic() - begun
-    begun = time.monotonic()
-    assert start(source, undisturbed).wait(timeout=60) == 1
-    start_s = time.monotonic() - begun
+    work_s, start_s = finish(source, undisturbed), finish(source, undisturbed)
     expected = content(undisturbed)
     assert len(expected["images"]) == N_RECORDS - 1
 
@@ -75,14 +81,13 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(source, tmp_path):
         Lake.create(workspace).close()
         while kills < N_KILLS:
             process = start(source, workspace, workers=2 if kills % 7 == 6 else 1)
-            try:
-                process.wait(timeout=moments.uniform(0.8 * start_s, start_s + 0.3 * (work_s - start_s)))
+            process.join(moments.uniform(0.8 * start_s, start_s + 0.3 * (work_s - start_s)))
+            if process.exitcode is not None:
                 break  # it came to its end
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.join()
             kills += 1
             kills_between_shards += 0 < n_shards(workspace) < len(expected["shards"])
-        assert start(source, workspace).wait(timeout=60) == 1
+        finish(source, workspace)
         assert content(workspace) == expected
     assert kills_between_shards >= N_KILLS // 4

@@ -4,13 +4,13 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import PIL.Image
+import processes
 import pyarrow as pa
 import pytest
 import torch
@@ -168,26 +168,26 @@ def test_kills_at_random_moments_change_nothing(tmp_path, checkpoint):
 
 
 def kill_then_finish(arguments: list[str], workspace: Path, n_kills: int = 10) -> None:
-    command = [sys.executable, "-c", "from curation.cli import main; main()", *arguments]
     # Two runs at once with every core each would only wait for one another.
-    options = {"stderr": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+    one_thread = {"OMP_NUM_THREADS": "1"}
     rng = random.Random(workspace.name)
     for number in range(n_kills):
-        process = subprocess.Popen(command, start_new_session=True, **options)
+        process = processes.start(*arguments, **one_thread)
         if number % 5 == 0:
-            time.sleep(rng.uniform(0.5, 4))  # while it starts
+            time.sleep(rng.uniform(0.1, 1))  # while it starts
         else:
             wait_for_a_file(workspace, process)
             time.sleep(rng.uniform(0, 0.2))
         os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
-    assert subprocess.run(command, check=False, **options).returncode == 1
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
+    assert processes.run(*arguments, **one_thread) == 1
 
 
-def wait_for_a_file(workspace: Path, process: subprocess.Popen) -> None:
+def wait_for_a_file(workspace: Path, process: BaseProcess) -> None:
     """Until the process has written a data file: it is then between its first shard and its last."""
     before = {p for p in workspace.rglob("*.parquet") if "candidates" in p.parts}
-    while process.poll() is None:
+    while process.is_alive():
         if {p for p in workspace.rglob("*.parquet") if "candidates" in p.parts} - before:
             return
         time.sleep(0.005)
