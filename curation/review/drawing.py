@@ -95,28 +95,11 @@ def _save(con: duckdb.DuckDBPyConnection, drawn: DrawnMask, shape: Runs, now: da
     old = None
     if drawn.supersedes is not None:
         old = _newest(con, _mask(con, drawn.supersedes, drawn.image_id))
-    _check_fits(shape, image, old)
-    run_id = _correct_run(con, image["run_id"])
-    index = _next_index(con, run_id, image["image_number"])
-    mask = _mask_row(run_id, index, image, shape, old)
-    iou, boundary_iou = (None, None) if old is None else _agreement(shape, old["rle_counts"])
-    row = {
-        "mask_id": mask["mask_id"],
-        "drawn_id": drawn.drawn_id,
-        "run_id": run_id,
-        "image_id": drawn.image_id,
-        "supersedes": mask["supersedes"],
-        "shown_mask_id": drawn.supersedes,
-        "task_id": drawn.task_id,
-        "sample": None,
-        "rater": drawn.rater,
-        "tools": list(dict.fromkeys(drawn.tools)),
-        "n_actions": drawn.n_actions,
-        "iou_with_superseded": iou,
-        "boundary_iou_with_superseded": boundary_iou,
-        "took_s": drawn.took_s,
-        "drawn_at": now,
-    }
+    check_fits(shape, image, old)
+    run_id = correct_run(con, image["run_id"])
+    index = next_index(con, run_id, image["image_number"])
+    mask = mask_row(run_id, index, image, shape, old)
+    row = drawn_row(drawn, mask, shape, old, now)
     if drawn.task_id is not None:
         row["sample"] = _sample_of(con, drawn)
     insert(con, {name: TABLES[name].table([r]) for name, r in (("masks", mask), ("drawn_masks", row))})
@@ -178,7 +161,8 @@ def _newest(con: duckdb.DuckDBPyConnection, mask: dict) -> dict:
     return mask
 
 
-def _check_fits(shape: Runs, image: dict, old: dict | None) -> None:
+def check_fits(shape: Runs, image: dict, old: dict | None) -> None:
+    """Raise InputError where the shape is not of the image's size, or is the mask that it should correct."""
     if (shape.height, shape.width) != (image["height_px"], image["width_px"]):
         raise InputError(
             f"the drawn mask is {shape.width}x{shape.height} px, the image "
@@ -188,7 +172,7 @@ def _check_fits(shape: Runs, image: dict, old: dict | None) -> None:
         raise InputError(f"the drawn mask is the same as mask {old['mask_id']}: accept that one instead")
 
 
-def _correct_run(con: duckdb.DuckDBPyConnection, parent_run_id: int) -> int:
+def correct_run(con: duckdb.DuckDBPyConnection, parent_run_id: int) -> int:
     """The run that holds the corrections of a run; made with the first of them."""
     parent = _row(con, "SELECT * FROM runs WHERE run_id = ?", [parent_run_id])
     spec = runs.RunSpec(
@@ -208,7 +192,8 @@ def _correct_run(con: duckdb.DuckDBPyConnection, parent_run_id: int) -> int:
     return run.run_id
 
 
-def _next_index(con: duckdb.DuckDBPyConnection, run_id: int, image_number: int) -> int:
+def next_index(con: duckdb.DuckDBPyConnection, run_id: int, image_number: int) -> int:
+    """The first index on an image that no mask of the correct run has."""
     first, stop = ids.mask_id_range(run_id, image_number, image_number + 1)
     newest = con.execute(
         "SELECT max(mask_id) FROM drawn_masks WHERE run_id = ? AND mask_id >= ? AND mask_id < ?",
@@ -217,7 +202,8 @@ def _next_index(con: duckdb.DuckDBPyConnection, run_id: int, image_number: int) 
     return 0 if newest is None else ids.unpack_mask_id(newest)[2] + 1
 
 
-def _mask_row(run_id: int, index: int, image: dict, shape: Runs, old: dict | None) -> dict:
+def mask_row(run_id: int, index: int, image: dict, shape: Runs, old: dict | None) -> dict:
+    """The row of `masks` of a drawn shape: on `image`, a row of `images` with stage and cycle, in place of `old`."""
     row = {
         "run_id": run_id,
         "mask_id": ids.mask_id(run_id, image["image_number"], index),
@@ -239,7 +225,29 @@ def _mask_row(run_id: int, index: int, image: dict, shape: Runs, old: dict | Non
     return row
 
 
-def _agreement(shape: Runs, old_counts: str) -> tuple[float, float]:
+def drawn_row(drawn: DrawnMask, mask: dict, shape: Runs, old: dict | None, now: datetime) -> dict:
+    """How `mask` (a row of `mask_row`) was made; its sample is still to be named where there is one."""
+    iou, boundary_iou = (None, None) if old is None else agreement(shape, old["rle_counts"])
+    return {
+        "mask_id": mask["mask_id"],
+        "drawn_id": drawn.drawn_id,
+        "run_id": mask["run_id"],
+        "image_id": drawn.image_id,
+        "supersedes": mask["supersedes"],
+        "shown_mask_id": drawn.supersedes,
+        "task_id": drawn.task_id,
+        "sample": None,
+        "rater": drawn.rater,
+        "tools": list(dict.fromkeys(drawn.tools)),
+        "n_actions": drawn.n_actions,
+        "iou_with_superseded": iou,
+        "boundary_iou_with_superseded": boundary_iou,
+        "took_s": drawn.took_s,
+        "drawn_at": now,
+    }
+
+
+def agreement(shape: Runs, old_counts: str) -> tuple[float, float]:
     """IoU and boundary IoU with the old mask."""
     old = masks.parse_strings([old_counts], shape.height, shape.width)
     distance_px = masks.boundary_distance_px(shape.height, shape.width, GOLD.boundary_ratio)

@@ -38,6 +38,11 @@ class Plan:
         return frozenset(m.mask_id for m in self.masks if fraction("double", self.sample, m.mask_id) < share)
 
     @cached_property
+    def by_id(self) -> dict[int, Drawn]:
+        """The masks by their number."""
+        return {mask.mask_id: mask for mask in self.masks}
+
+    @cached_property
     def orders(self) -> dict[str, tuple[Drawn, ...]]:
         """Orders that were asked for, by rater."""
         return {}

@@ -18,7 +18,7 @@ import duckdb
 
 from curation.errors import InputError
 from curation.lake import Lake, insert
-from curation.review import checks, plan
+from curation.review import batches, checks, plan
 from curation.review.checks import Hidden
 from curation.review.plan import Drawn, Plan
 from curation.review.progress import Progress, RaterProgress, progress
@@ -72,8 +72,8 @@ def next_tasks(
     """Lease up to `n` more masks of the sample to the rater, in the order in which to show them.
 
     `purposes` says what this person may be given: ROUTINE, or ALL with decisions between raters (first of all) and
-    masks to redraw. A rater never gets a mask of the sample twice, but for hidden repeats. Fewer than `n` come to
-    somebody who takes long or holds open tasks; masks under `small_px` come after all others, in batches of their own.
+    masks to redraw; of a re-annotation batch every mask is to redraw (`batches`). A rater never gets a mask of the
+    sample twice, but for hidden repeats. Fewer than `n` come to somebody who takes long or holds open tasks; masks under `small_px` come after all others, in batches of their own.
     An empty list: judge the open tasks first (`open_tasks`), or nothing is left. Raises InputError for an unknown
     sample or purpose, a rater without a name, or n < 1.
     """
@@ -165,6 +165,8 @@ def _choose(
     purposes: frozenset[str],
 ) -> list[tuple[Drawn, str]]:
     """Masks and purposes to hand out now."""
+    if "correct" in purposes and (batch := batches.find(con, state.sample)):
+        return _of_batch(con, state, planned, n, batch)
     chosen: list[tuple[Drawn, str]] = []
     for purpose in ("adjudicate", "correct"):
         if purpose in purposes:
@@ -181,6 +183,15 @@ def _choose(
     # Small masks are judged apart: a batch holds either kind.
     batch = [(m, purpose) for m, purpose in free if m.is_small == free[0][0].is_small]
     return checks.mix(batch, max(0, n_more), planned, state, pool)
+
+
+def _of_batch(
+    con: duckdb.DuckDBPyConnection, state: State, planned: Plan, n: int, batch: batches.Batch
+) -> list[tuple[Drawn, str]]:
+    """Masks of a re-annotation batch: every mask is to be redrawn, by its annotators alone."""
+    offer = batches.offered(con, state, batch)
+    n_more = min(n, min(_cap(state), offer.n_most) - state.n_mending)
+    return [(planned.by_id[mask_id], "correct") for mask_id in offer.mask_ids[: max(0, n_more)]]
 
 
 def _free(state: State, planned: Plan, purposes: frozenset[str]) -> Iterator[tuple[Drawn, str]]:

@@ -59,8 +59,9 @@ class State:
 
     `seen`: masks that the rater has judged, skipped or holds. `own`: masks that the rater has judged, in the order of
     judging, all purposes, with the purpose and the decision. `handed`: masks that were ever leased to the rater, in this sample, by purpose.
-    `known`: masks of any sample that the rater has seen. `leased`: masks that anyone holds, by purpose. `active`: raters who hold
-    tasks or judged within the last lease. `n_open`: tasks that the rater holds. `median_s`: seconds a
+    `known`: masks of any sample that the rater has seen. `mending`: who holds each mask to redraw it, or has answered that,
+    skips left out. `leased`: masks that anyone holds, by purpose. `active`: raters who hold tasks or judged within the last
+    lease. `n_open`: tasks that the rater holds, `n_mending` of them to redraw. `median_s`: seconds a
     verdict, None before the first. `speed_share`: the rater's part of what all active raters do, 0..1.
     """
 
@@ -72,9 +73,11 @@ class State:
     own: list[tuple[int, str, str]] = field(default_factory=list)
     handed: dict[str, set[int]] = field(default_factory=dict)
     known: set[int] = field(default_factory=set)
+    mending: dict[int, set[str]] = field(default_factory=dict)
     leased: dict[str, set[int]] = field(default_factory=dict)
     active: set[str] = field(default_factory=set)
     n_open: int = 0
+    n_mending: int = 0
     median_s: float | None = None
     speed_share: float = 1.0
 
@@ -115,6 +118,7 @@ class State:
             self.leased.setdefault(purpose, set()).add(mask_id)
             self._hold(mask_id, rater, purpose)
             self.n_open += rater == self.rater
+            self.n_mending += rater == self.rater and purpose == "correct"
 
     def _add_judged(self, rows: Iterable[tuple]) -> None:
         took: dict[str, list[float]] = {}
@@ -133,6 +137,8 @@ class State:
     def _hold(self, mask_id: int, rater: str, purpose: str) -> None:
         if rater == self.rater:
             self.seen.add(mask_id)
+        if purpose == "correct":
+            self.mending.setdefault(mask_id, set()).add(rater)
         if purpose in ("review", "double_review"):
             self.held.setdefault(mask_id, []).append(purpose)
 

@@ -1,0 +1,553 @@
+"""Corrected files of a batch back into the lake: each mask is met by its `mask_id`, and none is overwritten.
+
+What comes back of one annotator is one of these, for every mask:
+
+- *corrected*: another outline; it becomes a new mask that supersedes the old one, with the verdict `fix`;
+- *confirmed*: the same outline, the verdict `accept`;
+- *conflict*: it was corrected, but somebody has corrected the mask meanwhile who was not meant to: nothing is written,
+  unless `on_conflict` says which one is to stand;
+- *deleted*: its image came back without it. It may be no object, or the tool may have left it out: it is told, and
+  becomes the verdict `reject` only where `deleted` says so, and never while annotations could not be read;
+- *missing*: its image did not come back: still to do.
+
+Files are read image by image, and written in commits of CHUNK_IMAGES images. A merge that was killed goes on when it is
+started again: what is there already is met by its content and not written twice.
+"""
+
+import csv
+import hashlib
+import mmap
+import os
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from curation import ids, masks
+from curation.errors import InputError, RecordError
+from curation.formats import coco_import, json_slices, sa1b_import
+from curation.formats.coco_plan import CocoItem, mapped
+from curation.formats.mask_import import ImportWork, StageOrigin
+from curation.formats.plan import Item
+from curation.formats.records import Record, load
+from curation.lake import Lake, insert
+from curation.masks import Runs
+from curation.review import batches, drawing
+from curation.review.batch_export import MANIFEST, file_names, to_do
+from curation.review.batches import Batch, Place
+from curation.review.drawing import DrawnMask
+from curation.review.verdicts import Verdict, give_within
+from curation.schemas import TABLES
+
+ON_CONFLICT = ("newest", "keep")
+DELETED = ("report", "reject")
+#: Images a commit: at 100 masks an image, some 6,000 masks, and a few seconds in which other writers wait.
+CHUNK_IMAGES = 64
+_NAMES = uuid.UUID("0a3f6f52-6b55-4c1e-9a57-6a8cf6a2d9c4")
+
+CONFLICTS = pa.schema(
+    [
+        ("mask_id", pa.int64()),
+        ("file_name", pa.string()),
+        ("corrected_by", pa.string()),
+        ("corrected_at", pa.timestamp("us", "UTC")),
+        ("in_sample", pa.string()),
+        ("other_mask_id", pa.int64()),
+        ("iou_with_other", pa.float64()),
+        ("resolved", pa.string()),
+    ]
+)
+
+
+@dataclass
+class Merged:
+    """What came back, in masks. `conflicts`: rows of CONFLICTS; `resolved` is null where a person must say.
+
+    `n_already`: what an earlier merge, or the app, has written already. `problems`: (source, record, reason).
+    """
+
+    n_corrected: int = 0
+    n_confirmed: int = 0
+    n_already: int = 0
+    n_rejected: int = 0
+    deleted: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    conflicts: list[dict] = field(default_factory=list)
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    ious: list[float] = field(default_factory=list)
+
+    @property
+    def n_unresolved(self) -> int:
+        return sum(row["resolved"] is None for row in self.conflicts)
+
+    @property
+    def conflict_rows(self) -> pa.Table:
+        return pa.Table.from_pylist(self.conflicts, schema=CONFLICTS)
+
+
+@dataclass(frozen=True)
+class _Returned:
+    """One mask of a file, as it came."""
+
+    mask_id: int
+    shape: Runs
+    source: str
+    record: str
+    stem: str
+
+
+@dataclass
+class _Merge:
+    """One call: who merges what, and the rules."""
+
+    batch: Batch
+    annotator: str
+    places: Mapping[int, Place]
+    on_conflict: str | None
+    now: datetime
+    names: Mapping[int, str]
+    found: Merged = field(default_factory=Merged)
+    seen: dict[int, str] = field(default_factory=dict)
+    images: set[str] = field(default_factory=set)
+
+
+def merge(
+    lake: Lake,
+    name: str,
+    path: Path,
+    annotator: str,
+    on_conflict: str | None = None,
+    deleted: str = "report",
+    now: datetime | None = None,
+    on_images: Callable[[int], None] | None = None,
+) -> Merged:
+    """Take the corrected masks of a batch from a COCO file, a folder of them, or a folder of SA-1B records.
+
+    `on_conflict`: None shows conflicts and leaves them; "newest" lets what comes back supersede what was drawn meanwhile,
+    "keep" leaves that standing. `deleted`: "report", or "reject" for a verdict on every mask that is missing from an
+    image that came back, where all of them could be read. Bad records go to `problems` (work `merge`) and to the result; nothing else is lost.
+    Raises InputError for no such batch, annotator or file.
+    """
+    if on_conflict not in (None, *ON_CONFLICT):
+        raise InputError(f"--on-conflict {on_conflict}: allowed are {', '.join(ON_CONFLICT)}")
+    if deleted not in DELETED:
+        raise InputError(f"--deleted {deleted}: allowed are {', '.join(DELETED)}")
+    if not annotator.strip():
+        raise InputError("--annotator: write who has corrected the masks")
+    batch = batches.get(lake, name)
+    batch.check_annotator(annotator)
+    of = batches.places(lake.con, name)
+    sent = _sent(path, name, annotator) or {p.mask_id for p in to_do(lake, batch, of, None)}
+    places = {place.mask_id: place for place in of}
+    names = file_names(lake, {place.image_id for place in of})
+    job = _Merge(batch, annotator, places, on_conflict, now or datetime.now(timezone.utc), names)
+    with tempfile.TemporaryDirectory(prefix="curation-") as scratch:
+        work = _reader(path, Path(scratch))
+        n_items = work.plan.records.n_items
+        for first in range(0, n_items, CHUNK_IMAGES):
+            stop, n_before = min(first + CHUNK_IMAGES, n_items), len(job.found.problems)
+            returned = list(_read(job, work, first, stop))
+            lake.commit(_Chunk(job, returned, n_before).write, f"batch {name} of {annotator}")
+            if on_images is not None:
+                on_images(stop - first)
+    _account(lake, job, sent, deleted)
+    return job.found
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _reader(path: Path, scratch: Path) -> ImportWork:
+    """What reads the files of `path`, by what the first of them holds."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
+    if not files:
+        raise InputError(
+            f"{path}: no such file, or a folder without *.json; give what the annotator sent back"
+        )
+    origin = StageOrigin("assisted_manual", 0)
+    if _is_coco(files[0]):
+        return coco_import.ImportWork(coco_import.plan_files([str(path)], None, scratch), origin)
+    return sa1b_import.ImportWork(sa1b_import.plan_records([str(path)], None, scratch), origin)
+
+
+def _is_coco(path: Path) -> bool:
+    if os.path.getsize(path) == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes); ask for it again")
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        pixels = np.frombuffer(data, np.uint8)
+        try:
+            return json_slices.is_list(pixels) or "images" in json_slices.members(pixels)
+        except RecordError as error:
+            raise InputError(f"{path}: {error}") from error
+        finally:
+            del pixels  # a map with readers cannot be closed
+
+
+def _read(job: _Merge, work: ImportWork, first: int, stop: int) -> Iterator[_Returned]:
+    """The masks of some images; what cannot be used goes to the problems."""
+    for item in work.plan.records.items(first, stop):
+        try:
+            record = work.read(item)
+            mask_ids = _mask_ids(work, item, record)
+        except InputError as error:
+            job.found.problems.append((item.uri, "", str(error)))
+            continue
+        job.images.add(_stem(record.image.file_name))
+        for index, error in record.problems:
+            job.found.problems.append((item.uri, f"annotations[{index}]", str(error)))
+        indexes = record.annotations.columns["mask_index"].to_pylist()
+        for k, (index, text) in enumerate(zip(indexes, mask_ids, strict=True)):
+            try:
+                mask_id = _checked_id(job, text, f"{item.uri} annotations[{index}]")
+            except InputError as error:
+                job.found.problems.append((item.uri, f"annotations[{index}]", str(error)))
+                continue
+            shape = record.annotations.runs[k]
+            yield _Returned(mask_id, shape, item.uri, f"annotations[{index}]", _stem(record.image.file_name))
+
+
+def _mask_ids(work: ImportWork, item: Item, record: Record) -> list[str | None]:
+    """What each annotation says of its `mask_id`; SA-1B's `id` is the mask's."""
+    if not isinstance(item, CocoItem):
+        return record.annotations.columns["source_mask_id"].to_pylist()
+    data = mapped(work.plan.records.files[item.file])
+    bounds = item.annotation_slices
+    found = []
+    for place in record.annotations.columns["mask_index"].to_pylist():
+        annotation = load(data[bounds[2 * place] : bounds[2 * place + 1]])
+        attributes = annotation.get("attributes")
+        inside = attributes.get("mask_id") if isinstance(attributes, dict) else None
+        mask_id = annotation.get("mask_id", inside)
+        found.append(None if mask_id is None else str(mask_id))
+    return found
+
+
+def _checked_id(job: _Merge, text: str | None, where: str) -> int:
+    """The mask that an annotation names. Raises RecordError for none, a strange one, or one that came before."""
+    if text is None:
+        raise RecordError(
+            "mask_id: nothing came; a new object, or the tool has dropped the field: import new objects with "
+            "`curation import`, and let the tool keep `mask_id` or `attributes.mask_id`"
+        )
+    if not text.isdecimal() or int(text) not in job.places:
+        raise RecordError(f"mask_id: {text[:40]!r} came; batch {job.batch.batch} has no such mask")
+    if int(text) in job.seen:
+        raise RecordError(f"mask_id: {text} came at {job.seen[int(text)]} too; the first was taken")
+    job.seen[int(text)] = where
+    return int(text)
+
+
+def _stem(file_name: str) -> str:
+    """A picture's name without folder and suffix: tools may move pictures and turn them into others."""
+    return os.path.splitext(file_name.rpartition("/")[2])[0]
+
+
+def _sent(path: Path, name: str, annotator: str) -> set[int]:
+    """Masks that were sent out, as the manifest beside the files says; none without it."""
+    manifest = (path if path.is_dir() else path.parent) / MANIFEST
+    if not manifest.is_file():
+        return set()
+    with open(manifest, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        return {
+            int(row["mask_id"])
+            for row in rows
+            if row["batch"] == name and row["annotator"] in ("", annotator) and row["mask_id"].isdecimal()
+        }
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+class _Chunk:
+    """What is known of the masks of some images, and the rows to add. `write` may run again after a busy catalog."""
+
+    def __init__(self, job: _Merge, returned: Sequence[_Returned], n_problems: int) -> None:
+        self.job, self.returned = job, returned
+        self.before = Merged()
+        self.n_problems = n_problems
+
+    def write(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Write the chunk inside the open transaction of `con`."""
+        job = self.job
+        found = Merged(problems=[])
+        self.masks: list[dict] = []
+        self.drawn: list[dict] = []
+        self.tasks: list[dict] = []
+        self.verdicts: list[Verdict] = []
+        self.next_index: Counter[tuple[int, int]] = Counter()
+        self.correct_runs: dict[int, int] = {}
+        self._know(con)
+        for one in self.returned:
+            try:
+                self._take(con, one, found)
+            except InputError as error:
+                found.problems.append((one.source, one.record, str(error)))
+        tables = {"masks": self.masks, "drawn_masks": self.drawn, "tasks": self.tasks}
+        insert(con, {name: TABLES[name].table(rows) for name, rows in tables.items()})
+        refused = give_within(con, self.verdicts, job.now).refused
+        if refused:
+            raise InputError(next(iter(refused.values())))
+        self._keep_problems(con, found)
+        self._tell(found)
+
+    def _tell(self, found: Merged) -> None:
+        """Add what this chunk found to the whole; in place of what an earlier try of it found."""
+        whole, before = self.job.found, self.before
+        for name in ("n_corrected", "n_confirmed", "n_already"):
+            setattr(whole, name, getattr(whole, name) - getattr(before, name) + getattr(found, name))
+        for name in ("conflicts", "problems", "ious"):
+            list_ = getattr(whole, name)
+            n_before = len(getattr(before, name))
+            list_[len(list_) - n_before :] = getattr(found, name)
+        self.before = found
+
+    def _know(self, con: duckdb.DuckDBPyConnection) -> None:
+        mask_ids = [one.mask_id for one in self.returned]
+        images = sorted({self.job.places[mask_id].image_id for mask_id in mask_ids})
+        drawn = _rows(con, "SELECT * FROM drawn_masks WHERE list_contains($images, image_id)", images=images)
+        self.drawn_ids = {row["drawn_id"] for row in drawn}
+        self.later = {row["supersedes"]: row for row in drawn if row["supersedes"] is not None}
+        wanted = sorted({*mask_ids, *(row["mask_id"] for row in drawn)})
+        run_ids = sorted({ids.unpack_mask_id(mask_id)[0] for mask_id in wanted})
+        con.register("wanted", pa.table({"mask_id": pa.array(wanted, pa.int64())}))
+        rows = _rows(
+            con,
+            "SELECT * FROM masks SEMI JOIN wanted USING (mask_id) WHERE list_contains($run_ids, run_id)",
+            run_ids=run_ids,
+        )
+        con.unregister("wanted")
+        self.old = {row["mask_id"]: row for row in rows}
+        self.parents = {
+            row["run_id"]: row["parent"]
+            for row in _rows(
+                con,
+                "SELECT run_id, CASE WHEN kind = 'correct' THEN parent_run_id ELSE run_id END AS parent FROM runs",
+            )
+        }
+        self.images = {
+            (row["run_id"], row["image_id"]): row
+            for row in _rows(
+                con,
+                "SELECT images.*, runs.stage, runs.cycle FROM images INNER JOIN runs USING (run_id) "
+                "WHERE list_contains($images, image_id)",
+                images=images,
+            )
+        }
+        mine = {"batch": self.job.batch.batch, "rater": self.job.annotator}
+        self.task_of = {
+            row["mask_id"]: row["task_id"]
+            for row in _rows(
+                con,
+                "SELECT mask_id, task_id FROM tasks WHERE sample = $batch AND rater = $rater AND purpose = 'correct' "
+                "ORDER BY leased_at",
+                **mine,
+            )
+        }
+        self.said = {
+            row["mask_id"]: row["decision"]
+            for row in _rows(
+                con,
+                "SELECT mask_id, decision FROM current_verdicts WHERE sample = $batch AND rater = $rater "
+                "AND purpose = 'correct'",
+                **mine,
+            )
+        }
+
+    def _take(self, con: duckdb.DuckDBPyConnection, one: _Returned, found: Merged) -> None:
+        """Take one mask as it came back. Raises InputError where it cannot be used."""
+        job, shown = self.job, self.old[one.mask_id]
+        image = self.images[self.parents[shown["run_id"]], shown["image_id"]]
+        if one.stem != _stem(image["file_name"]):
+            raise RecordError(f"mask_id: {one.mask_id} came on {one.stem}; it lies on {image['file_name']}")
+        drawing.check_fits(one.shape, image, None)
+        if not masks.areas(one.shape)[0]:
+            raise RecordError("the mask is empty: leave it out to delete it, or draw it")
+        counts = masks.to_strings(one.shape)[0]
+        drawn_id = self._drawn_id(one.mask_id, counts)
+        chain = self._chain(one.mask_id)
+        if counts == shown["rle_counts"]:
+            self._confirm(one.mask_id, chain, found)
+        elif drawn_id in self.drawn_ids:
+            found.n_already += 1
+        elif (other := self._strange(one.mask_id, chain)) and job.on_conflict != "newest":
+            found.conflicts.append(self._conflict(one, other, chain[-1]))
+        else:
+            if other:
+                found.conflicts.append(self._conflict(one, other, chain[-1]))
+            old = self.old[chain[-1]["mask_id"]] if chain else shown
+            if old["rle_counts"] == counts:  # somebody has drawn just that
+                found.n_already += 1
+                return
+            found.ious.append(self._correct(con, one, drawn_id, image, old))
+            found.n_corrected += 1
+
+    def _chain(self, mask_id: int) -> list[dict]:
+        """What the mask was corrected to, one after the other: rows of `drawn_masks`."""
+        chain = []
+        while mask_id in self.later:
+            chain.append(self.later[mask_id])
+            mask_id = chain[-1]["mask_id"]
+        return chain
+
+    def _strange(self, mask_id: int, chain: Sequence[dict]) -> dict | None:
+        """The last correction that this annotator could not know of and nobody had planned; None without one.
+
+        Of a mask for two people the other one's is planned.
+        """
+        job = self.job
+        others = [row for row in chain if row["rater"] != job.annotator or row["sample"] != job.batch.batch]
+        partners = {row["rater"] for row in others if row["sample"] == job.batch.batch}
+        is_planned = len(partners) < job.places[mask_id].n_people
+        strange = [row for row in others if not (is_planned and row["sample"] == job.batch.batch)]
+        return strange[-1] if strange else None
+
+    def _conflict(self, one: _Returned, other: dict, newest: dict) -> dict:
+        theirs = self.old[newest["mask_id"]]["rle_counts"]
+        return {
+            "mask_id": one.mask_id,
+            "file_name": self.job.names[self.job.places[one.mask_id].image_id],
+            "corrected_by": other["rater"],
+            "corrected_at": other["drawn_at"],
+            "in_sample": other["sample"],
+            "other_mask_id": newest["mask_id"],
+            "iou_with_other": drawing.agreement(one.shape, theirs)[0],
+            "resolved": {"newest": "superseded", "keep": "kept"}.get(self.job.on_conflict),
+        }
+
+    def _confirm(self, mask_id: int, chain: Sequence[dict], found: Merged) -> None:
+        """The mask is good as it is, unless its annotator has said something else meanwhile, in the app or by a file."""
+        if mask_id in self.said or any(row["rater"] == self.job.annotator for row in chain):
+            found.n_already += 1
+            return
+        self._answer(mask_id, "accept", self._uuid("accept", mask_id))
+        found.n_confirmed += 1
+
+    def _correct(
+        self, con: duckdb.DuckDBPyConnection, one: _Returned, drawn_id: str, image: dict, old: dict
+    ) -> float:
+        """Add the rows of a correction; returns its IoU with the mask that it supersedes."""
+        run_id = self._correct_run(con, image["run_id"])
+        place = (run_id, image["image_number"])
+        if place not in self.next_index:
+            self.next_index[place] = drawing.next_index(con, *place)
+        mask = drawing.mask_row(run_id, self.next_index[place], image, one.shape, old)
+        self.next_index[place] += 1
+        drawn = DrawnMask(
+            drawn_id=drawn_id,
+            rater=self.job.annotator,
+            image_id=image["image_id"],
+            run_id=image["run_id"],
+            segmentation={},
+            supersedes=one.mask_id,
+            task_id=self._task(one.mask_id),
+        )
+        row = drawing.drawn_row(drawn, mask, one.shape, old, self.job.now)
+        self.masks.append(mask)
+        self.drawn.append(row | {"sample": self.job.batch.batch})
+        self._answer(one.mask_id, "fix", drawn.verdict_id)
+        return row["iou_with_superseded"]
+
+    def _correct_run(self, con: duckdb.DuckDBPyConnection, parent_run_id: int) -> int:
+        if parent_run_id not in self.correct_runs:
+            self.correct_runs[parent_run_id] = drawing.correct_run(con, parent_run_id)
+        return self.correct_runs[parent_run_id]
+
+    def _answer(self, mask_id: int, decision: str, verdict_id: str) -> None:
+        task_id = self._task(mask_id)
+        self.verdicts.append(
+            Verdict(verdict_id, self.job.annotator, decision, task_id, given_at=self.job.now)
+        )
+
+    def _task(self, mask_id: int) -> str:
+        """The annotator's task on the mask; one that is over at once, where the app has given none."""
+        if mask_id not in self.task_of:
+            place, now = self.job.places[mask_id], self.job.now
+            self.task_of[mask_id] = self._uuid("task", mask_id)
+            self.tasks.append(
+                {
+                    "task_id": self.task_of[mask_id],
+                    "sample": self.job.batch.batch,
+                    "mask_id": mask_id,
+                    "run_id": place.run_id,
+                    "image_id": place.image_id,
+                    "rater": self.job.annotator,
+                    "purpose": "correct",
+                    "leased_at": now,
+                    "lease_until": now,
+                }
+            )
+        return self.task_of[mask_id]
+
+    def _drawn_id(self, mask_id: int, counts: str) -> str:
+        """The same outline of the same person is the same drawing, however often it is merged."""
+        return self._uuid("drawn", mask_id, hashlib.sha256(counts.encode()).hexdigest())
+
+    def _uuid(self, *parts: object) -> str:
+        return str(
+            uuid.uuid5(_NAMES, "\x1f".join(map(str, (self.job.batch.batch, self.job.annotator, *parts))))
+        )
+
+    def _keep_problems(self, con: duckdb.DuckDBPyConnection, found: Merged) -> None:
+        """Rows of `problems` for what this chunk could not use, once however often it is merged."""
+        whole = self.job.found.problems
+        read = whole[self.n_problems : len(whole) - len(self.before.problems)]
+        if not (read or found.problems):
+            return
+        first = next(iter(self.job.places.values()))
+        run_id = self._correct_run(con, self.parents[first.run_id])
+        kept = {
+            (row["source"], row["record"])
+            for row in _rows(
+                con,
+                "SELECT source, record FROM problems WHERE run_id = $run_id AND work = 'merge'",
+                run_id=run_id,
+            )
+        }
+        rows = [
+            {
+                "run_id": run_id,
+                "work": "merge",
+                "shard": self.job.batch.batch,
+                "source": source,
+                "record": record,
+                "kind": RecordError.kind,
+                "reason": reason,
+            }
+            for source, record, reason in (*read, *found.problems)
+            if (source, record) not in kept
+        ]
+        insert(con, {"problems": TABLES["problems"].table(rows)})
+
+
+def _account(lake: Lake, job: _Merge, sent: set[int], deleted: str) -> None:
+    """What was sent and did not come back: deleted where the image came, else missing."""
+    for mask_id in sorted(sent - job.seen.keys()):
+        is_back = _stem(job.names[job.places[mask_id].image_id]) in job.images
+        (job.found.deleted if is_back else job.found.missing).append(mask_id)
+    if deleted == "report" or not job.found.deleted or job.found.problems:
+        return
+
+    def reject(con: duckdb.DuckDBPyConnection) -> int:
+        chunk = _Chunk(job, [], len(job.found.problems))
+        chunk.tasks, chunk.verdicts = [], []
+        chunk._know(con)
+        for mask_id in job.found.deleted:
+            if mask_id not in chunk.said:
+                chunk._answer(mask_id, "reject", chunk._uuid("reject", mask_id))
+        insert(con, {"tasks": TABLES["tasks"].table(chunk.tasks)})
+        give_within(con, chunk.verdicts, job.now)
+        return len(chunk.verdicts)
+
+    job.found.n_rejected = lake.commit(reject, f"batch {job.batch.batch}: masks that {job.annotator} deleted")
+
+
+def _rows(con: duckdb.DuckDBPyConnection, sql: str, **params: object) -> list[dict]:
+    return con.execute(sql, params or None).to_arrow_table().to_pylist()
