@@ -9,6 +9,7 @@
     ├── QueryError                a report, or the SQL a person typed, that cannot be run
     ├── LakeError                 the workspace, its catalog or its data files
     │   └── LakeBusyError         other writers held the catalog for too long
+    ├── ChecksFailedError         a gate that was not passed; the command ends with 1, as `curation check` does
     ├── DownloadError             a fetch that failed or brought the wrong bytes
     └── MissingExtraError         an optional package or program that is not installed
 
@@ -52,6 +53,10 @@ class LakeError(CurationError):
 
 
 class LakeBusyError(LakeError):
+    pass
+
+
+class ChecksFailedError(CurationError):
     pass
 
 

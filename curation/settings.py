@@ -226,6 +226,10 @@ class FailureSettings:
     most_tested: int = 20
     #: Groups that share this much of their members (Jaccard) are one.
     same_jaccard: float = 0.5
+    #: A group is one that an earlier search found where they share this much, or, where none of the masks are the same,
+    #: where the mean embeddings of both lie in so much the same direction (cosine) from the mean of all masks.
+    known_jaccard: float = 0.3
+    known_cosine: float = 0.8
     #: Masks of the discovery half that are looked at (whole images), and those that HDBSCAN is fitted to: its time
     #: grows with the square.
     most_searched: int = 50_000

@@ -23,6 +23,7 @@ GROUPS = (
     "queries",
     "stage",
     "check",
+    "release",
     "browse",
     "sheet",
     "report",

@@ -14,14 +14,26 @@ from curation.lake import Lake
 #: Images asked for at once: SA-1B has about 100 masks an image, so a page weighs some 15 MB.
 PAGE_IMAGES = 256
 
+_NEWEST_IMAGES = """
+    SELECT images.image_id, max(images.run_id) AS run_id
+    FROM images
+    INNER JOIN runs USING (run_id)
+    WHERE runs.kind IN ('generate', 'import', 'retune') AND runs.finished_at IS NOT NULL
+    GROUP BY images.image_id
+"""
+
 
 @dataclass(frozen=True)
 class ExportedRun:
-    """A run to export, the table that holds its masks, and how many images it has."""
+    """A run to export, the table that holds its masks, and how many images it has.
+
+    `is_newest_only` leaves out images that a later finished run of masks has read too.
+    """
 
     run_id: int
     table: str
     n_images: int
+    is_newest_only: bool = False
 
     @property
     def id_column(self) -> str:
@@ -48,6 +60,14 @@ def choose_run(lake: Lake, run_id: int | None = None, is_gold: bool = False) -> 
         )
     n_images = lake.con.execute("SELECT count(*) FROM images WHERE run_id = ?", [fitting[0]]).fetchone()[0]
     return ExportedRun(fitting[0], "gold_masks" if is_gold else "masks", n_images)
+
+
+def newest_runs(lake: Lake) -> list[ExportedRun]:
+    """Finished runs of masks that hold the newest masks of some image, in order, each with these images alone."""
+    rows = lake.con.execute(
+        f"SELECT run_id, count(*) FROM ({_NEWEST_IMAGES}) GROUP BY run_id ORDER BY run_id"
+    ).fetchall()
+    return [ExportedRun(run_id, "masks", n_images, is_newest_only=True) for run_id, n_images in rows]
 
 
 def export(lake: Lake, run: ExportedRun, out: Path, on_image: Callable[[], None] | None = None) -> int:
@@ -86,11 +106,12 @@ def record_name(uri: str, root: str, image_id: int | None = None) -> PurePosixPa
 
 
 def _pages(lake: Lake, run: ExportedRun) -> Iterator[list[dict[str, Any]]]:
+    newest = f"SEMI JOIN ({_NEWEST_IMAGES}) AS newest USING (image_id, run_id)" if run.is_newest_only else ""
     last_number = -1
     while True:
         rows = lake.query(
-            """
-            FROM images WHERE run_id = $run_id AND image_number > $last_number
+            f"""
+            FROM images {newest} WHERE run_id = $run_id AND image_number > $last_number
             ORDER BY image_number LIMIT $n_images
             """,
             {"run_id": run.run_id, "last_number": last_number, "n_images": PAGE_IMAGES},
