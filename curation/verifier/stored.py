@@ -75,6 +75,14 @@ def load_bytes(data: bytes, method: methods.Installed) -> Model:
     )
 
 
+def images(data: bytes | None) -> np.ndarray:
+    """Images, sorted (M,), that a stored model learned from, without loading what learned; none for no model."""
+    if data is None:
+        return np.zeros(0, np.int64)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return np.array(json.loads(archive.read(_HEAD))["images"], np.int64)
+
+
 def load(lake: Lake, name: str) -> Model:
     """A verifier of the lake. Raises LakeError where there is none of this name, or its bytes are not what was written."""
     row = get(lake, name)
