@@ -9,7 +9,7 @@ from curation.settings import FAILURES
 
 #: (value,) of a pair, as SQL: masks that share pixels with another that neither holds them nor lies in them.
 OVERLAPPED_SQL = """mask_id IN (
-    SELECT unnest([mask_id, other_mask_id]) FROM overlaps
+    SELECT unnest([mask_id, other_mask_id]) FROM "overlaps"
     WHERE greatest(mask_share, other_share) BETWEEN {share} AND {rest}
 )"""
 

@@ -246,8 +246,8 @@ def _compose(panels: list[Panel], title: str, line: str) -> tuple[Image.Image, l
     width = MARGIN + columns * (cell_w + MARGIN)
     sheet = Image.new("RGB", (width, HEAD_PX + rows * (cell_h + MARGIN) + MARGIN // 2), PAPER)
     pen = ImageDraw.Draw(sheet)
-    _write(pen, (MARGIN, 18), title, 30, INK, width - 2 * MARGIN)
-    _write(pen, (MARGIN, 56), line, 17, FAINT, width - 2 * MARGIN)
+    write_line(pen, (MARGIN, 18), title, 30, INK, width - 2 * MARGIN)
+    write_line(pen, (MARGIN, 56), line, 17, FAINT, width - 2 * MARGIN)
     unreadable = []
     for i, panel in enumerate(panels):
         x = MARGIN + (i % columns) * (cell_w + MARGIN)
@@ -272,8 +272,8 @@ def _draw_panel(
         # The two stand close together, so that they read as one.
         shift = 2 * dx if side == 0 else 0
         sheet.paste(picture, (x + side * (box_w + 4) + shift, y + dy))
-    _write(pen, (x, y + box_h + 6), panel.file_name, 16, INK, 2 * box_w)
-    _write(pen, (x, y + box_h + 26), problem or panel.caption, 14, FAINT, 2 * box_w)
+    write_line(pen, (x, y + box_h + 6), panel.file_name, 16, INK, 2 * box_w)
+    write_line(pen, (x, y + box_h + 26), problem or panel.caption, 14, FAINT, 2 * box_w)
     return problem
 
 
@@ -291,7 +291,9 @@ def read_pixels(uri: str, height_px: int, width_px: int) -> tuple[np.ndarray, st
         return np.full(shape, 200, dtype=np.uint8), str(error)
 
 
-def _write(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour, width: int) -> None:
+def write_line(
+    pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour, width: int
+) -> None:
     """One line in Pillow's own font (no system font is needed), cut to `width` px."""
     font = ImageFont.load_default(size)
     if pen.textlength(text, font) > width:
