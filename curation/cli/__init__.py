@@ -20,6 +20,8 @@ GROUPS = (
     "retune",
     "sample",
     "review",
+    "verifier",
+    "failures",
     "queries",
     "stage",
     "check",
