@@ -12,6 +12,7 @@ from curation.cli.options import Workspace, open_lake
 from curation.cli.output import end, messages
 from curation.cli.progress import progress
 from curation.errors import InputError
+from curation.generation.models import MODELS_FOLDER
 from curation.generation.presets import PRESETS
 from curation.generation.request import DEFAULT_MODEL, STAGES, Generation, Request
 from curation.lake import Lake
@@ -39,7 +40,8 @@ def generate(
     images: Annotated[str, typer.Argument(help="Folder, glob, list (.txt, .parquet), .tar or s3:// prefix.")],
     workspace: Workspace,
     model: Annotated[
-        str, typer.Option(help="A name of `models list`, a .pth checkpoint, or a folder with an ONNX pair.")
+        str,
+        typer.Option(help="A name of `models list`, a trained model, a .pth checkpoint, or a folder of one."),
     ] = DEFAULT_MODEL,
     preset: PresetName = None,
     changes: Changes = None,
@@ -62,6 +64,7 @@ def generate(
         device,
         workers,
         shard_size,
+        workspace / MODELS_FOLDER,
     )
     with open_lake(workspace) as lake, tempfile.TemporaryDirectory(prefix="curation-") as scratch:
         with download_progress(model) as on_progress:

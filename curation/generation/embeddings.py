@@ -15,21 +15,29 @@ def mask_means(runs: Runs, crop: Crop, embedding: Embedding) -> np.ndarray:
     for nothing; a mask without a pixel in the crop gives zeros.
     """
     n_channels, rows, columns = embedding.features.shape
-    weights = np.zeros((len(runs), rows, columns), np.float32)
-    _cell_areas(
-        runs.counts,
-        runs.offsets,
-        runs.height,
-        (crop.x, crop.y, crop.width, crop.height),
-        (embedding.valid_columns / crop.width, embedding.valid_rows / crop.height),
-        weights,
-    )
-    weights = weights.reshape(len(runs), rows * columns)
+    crop_xywh = (crop.x, crop.y, crop.width, crop.height)
+    cells_per_px = (embedding.valid_columns / crop.width, embedding.valid_rows / crop.height)
+    weights = cell_areas(runs, crop_xywh, cells_per_px, (rows, columns)).reshape(len(runs), rows * columns)
     total = weights.sum(axis=1, keepdims=True)
     means = (
         weights @ embedding.features.reshape(n_channels, -1).T / np.maximum(total, np.finfo(np.float32).tiny)
     )
     return np.clip(means, -65504, 65504).astype(np.float16)
+
+
+def cell_areas(
+    runs: Runs,
+    crop_xywh: tuple[int, int, int, int],
+    cells_per_px: tuple[float, float],
+    shape: tuple[int, int],
+) -> np.ndarray:
+    """Each mask's area in every cell of a crop's grid, in cells: float32 (N, rows, columns), `shape` gives the last two.
+
+    `cells_per_px` is along x and along y; the grid starts at the crop's corner, what lies outside of it is left out.
+    """
+    areas = np.zeros((len(runs), *shape), np.float32)
+    _cell_areas(runs.counts, runs.offsets, runs.height, crop_xywh, cells_per_px, areas)
+    return areas
 
 
 @njit(cache=True, nogil=True)

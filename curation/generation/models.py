@@ -1,6 +1,7 @@
 """Models by name: where their weights come from, and the SHA-256 that they must have."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,10 @@ from curation.generation.segmenters import Segmenter
 from curation.settings import cache_dir
 
 Note = Callable[[str], None]
+#: Beside the weights of a trained model: what it was trained from, and how.
+TRAINED_FILE = "trained.json"
+#: Folder of trained models, in the workspace.
+MODELS_FOLDER = "models"
 
 
 @dataclass(frozen=True)
@@ -124,24 +129,44 @@ class LocalModel:
         return SamSegmenter.load(*self.paths, device=device, threads=threads)
 
 
-def locate(name: str, on_progress: OnProgress | None = None, on_note: Note = print) -> LocalModel:
-    """A model by name (fetched where it is not there) or by path: a `.pth` checkpoint, or a folder of ONNX files.
+def locate(
+    name: str, on_progress: OnProgress | None = None, on_note: Note = print, trained: Path | None = None
+) -> LocalModel:
+    """A model by name (fetched where it is not there) or by path: a `.pth` checkpoint, or a folder with one or with
+    ONNX files. `trained` is a folder whose folders are models too, by their names.
 
     Raises InputError for a name that is neither, DownloadError where weights cannot be had or are not the right ones.
     """
     if name in MODELS:
         paths = fetch_model(MODELS[name], on_progress, on_note)
         return LocalModel(name, MODELS[name].backend, tuple(paths), _joint_sha256(paths))
-    path = Path(name).expanduser().resolve()
+    path = trained_path(name, trained) or Path(name).expanduser().resolve()
     if path.is_file():
         return LocalModel(path.name, "sam", (path,), _joint_sha256([path]))
     if path.is_dir():
+        checkpoints = sorted(path.glob("*.pth"))
+        if len(checkpoints) == 1:
+            return LocalModel(path.name, "sam", (checkpoints[0],), _joint_sha256(checkpoints))
         pair = _onnx_pair(path)
         return LocalModel(path.name, "onnx", pair, _joint_sha256(pair))
+    ours = sorted(p.parent.name for p in trained.glob(f"*/{TRAINED_FILE}")) if trained else []
     raise InputError(
-        f"model {name!r}: neither a name nor a path that exists; allowed are {', '.join(MODELS)}, "
-        "a .pth checkpoint, or a folder with an ONNX encoder and decoder"
+        f"model {name!r}: neither a name nor a path that exists; allowed are {', '.join([*MODELS, *ours])}, "
+        "a .pth checkpoint, or a folder with one or with an ONNX encoder and decoder"
     )
+
+
+def trained_path(name: str, trained: Path | None) -> Path | None:
+    """The folder of a trained model in the folder `trained`; None where it has none of this name."""
+    if trained is None or Path(name).name != name or not (trained / name / TRAINED_FILE).is_file():
+        return None
+    return (trained / name).resolve()
+
+
+def published_base(name: str, trained: Path | None) -> str:
+    """The model of `models list` that a trained model comes from in the end; the name itself for others."""
+    path = trained_path(name, trained)
+    return json.loads((path / TRAINED_FILE).read_text())["published_base"] if path else name
 
 
 def fetch_model(model: Model, on_progress: OnProgress | None = None, on_note: Note = print) -> list[Path]:

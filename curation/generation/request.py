@@ -11,7 +11,7 @@ from curation.errors import InputError
 from curation.formats.images import ImagePlan, plan_images
 from curation.generation import devices, presets
 from curation.generation.download import OnProgress
-from curation.generation.models import LocalModel, locate
+from curation.generation.models import LocalModel, locate, published_base
 from curation.generation.presets import GenerationSettings
 from curation.generation.work import WORK, GenerateWork
 from curation.lake import Lake
@@ -34,7 +34,7 @@ class Request:
 
     `changes` are `key=value` texts over the preset (None: the one that goes with the model). `n_workers` None is
     one process a GPU. `shard_size` None follows from the number of images; it is part of what makes a run,
-    because shards are found again by their first image.
+    because shards are found again by their first image. `trained` is the workspace's folder of trained models.
     """
 
     images: str
@@ -47,12 +47,14 @@ class Request:
     device: str = "auto"
     n_workers: int | None = None
     shard_size: int | None = None
+    trained: Path | None = None
     settings: GenerationSettings = field(init=False)
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise InputError(f"stage {self.stage!r}: allowed are {', '.join(STAGES)}")
-        object.__setattr__(self, "preset", self.preset or PRESET_OF_MODEL.get(self.model, DEFAULT_PRESET))
+        base = published_base(self.model, self.trained)
+        object.__setattr__(self, "preset", self.preset or PRESET_OF_MODEL.get(base, DEFAULT_PRESET))
         object.__setattr__(self, "settings", presets.change(presets.preset(self.preset), self.changes))
 
 
@@ -72,7 +74,7 @@ class Generation:
     ) -> "Generation":
         """Number the images and fetch the weights. Raises InputError and DownloadError."""
         plan = plan_images(request.images, scratch / "plan.parquet")
-        model = locate(request.model, on_progress, on_note)
+        model = locate(request.model, on_progress, on_note, request.trained)
         return cls(request, plan, model, tuple(devices.available(request.device, model.backend)), scratch)
 
     @cached_property

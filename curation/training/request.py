@@ -1,8 +1,9 @@
 """A training as a person asks for it, and what comes out of it."""
 
+import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from curation.errors import InputError
@@ -10,8 +11,6 @@ from curation.generation.models import MODELS
 
 #: What a model can learn from: masks that people or a routing accepted, masks that people drew or corrected, gold.
 MASKS_FROM = ("accepted", "corrected", "gold")
-#: Folder of trained models, in the workspace.
-MODELS_FOLDER = "models"
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,24 @@ class Request:
     image_ids: tuple[int, ...] | None = None
     #: Share of the images, 0..1, that are never trained on: early stopping and the figures look at these.
     held_out_share: float = 0.2
-    #: Optimiser steps at most; early stopping may end it before.
+    #: Steps of the optimiser at most, or passes over the masks instead; early stopping may end it before.
     n_steps: int = 400
+    n_epochs: float | None = None
     #: Images a step, and prompts an image.
     n_images_a_step: int = 2
     n_prompts: int = 8
     learning_rate: float = 1e-4
-    #: Steps between two looks at the held-out images, and such looks without a gain before it stops.
+    #: Share of images prompted by boxes, 0..1; the others by points, which is all that generation gives.
+    box_share: float = 0.25
+    #: Share of prompts, 0..1, that get a second point where the first answer is wrong, as a person would click.
+    correction_share: float = 0.25
+    #: Steps between two looks at the held-out images, and looks without a gain after which it stops.
     evaluate_every: int = 50
     patience: int = 4
     seed: int = 0
     device: str = "auto"
-    threads: int | None = None
+    #: Disk for cached embeddings, in GB.
+    cache_gb: float = 20.0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", self.name):
@@ -60,6 +65,31 @@ class Request:
         if unknown or not self.masks_from:
             came = ", ".join(sorted(unknown)) or "nothing"
             raise InputError(f"--from {came}: allowed are {', '.join(MASKS_FROM)}")
+        for name in ("held_out_share", "box_share", "correction_share"):
+            if not 0 <= getattr(self, name) < 1 + (name != "held_out_share"):
+                raise InputError(f"{name} is {getattr(self, name)}; it must lie in 0..1")
+        for name in (
+            "n_steps",
+            "n_epochs",
+            "n_images_a_step",
+            "n_prompts",
+            "learning_rate",
+            "evaluate_every",
+        ):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+    def steps(self, n_masks: int) -> int:
+        """Steps at most, where so many masks are learned from."""
+        if self.n_epochs is None:
+            return self.n_steps
+        return math.ceil(self.n_epochs * n_masks / (self.n_images_a_step * self.n_prompts))
+
+    @property
+    def determining(self) -> dict[str, object]:
+        """Settings by name that the trained weights depend on, besides the masks and the base model."""
+        told = {"name", "device", "cache_gb"}
+        return {name: value for name, value in asdict(self).items() if name not in told}
 
 
 @dataclass(frozen=True)
