@@ -4,7 +4,9 @@ about: >
   The data engine cycle by cycle: how many masks, how many of them people drew, how good they are. Each
   image counts once a cycle, with the newest run of the cycle that read it, so a retuned run stands for the
   one it came from. Masks of `assisted_manual` are manual, and those of `semi_automatic` that have no
-  predicted IoU: people drew what the model missed. Intervals are 95 % and take the image as the cluster.
+  predicted IoU: people drew what the model missed. So are, in every stage, masks that people drew or
+  corrected in the app: a correction stands for its mask. Figures against gold are of what the run made.
+  Intervals are 95 % and take the image as the cluster.
 grain: one cycle of one stage
 params:
   gold_run_id: {type: INTEGER, default: null, about: only this gold run; null takes every gold run together}
@@ -59,6 +61,19 @@ WITH masks_of_image AS (
     GROUP BY run_id, image_id
 ),
 
+drawn_of_image AS (
+    SELECT
+        runs.parent_run_id AS run_id,
+        masks.image_id,
+        count(standing.mask_id) AS n_drawn,
+        count(*) FILTER (WHERE masks.supersedes IS NULL) AS n_added
+    FROM masks
+    INNER JOIN runs USING (run_id)
+    LEFT JOIN current_masks AS standing USING (run_id, mask_id)
+    WHERE runs.kind = 'correct'
+    GROUP BY runs.parent_run_id, masks.image_id
+),
+
 -- A mask that lies in crowd gold is neither right nor wrong.
 matched AS (
     SELECT
@@ -89,14 +104,18 @@ per_image AS (
         current_images.stage,
         current_images.cycle,
         current_images.run_id,
-        coalesce(masks_of_image.n_masks, 0) AS n_masks,
+        coalesce(masks_of_image.n_masks, 0) + coalesce(drawn_of_image.n_added, 0) AS n_masks,
         masks_of_image.n_predicted,
         masks_of_image.n_accepted,
         CASE current_images.stage
             WHEN 'assisted_manual' THEN coalesce(masks_of_image.n_masks, 0)
             WHEN 'semi_automatic' THEN coalesce(masks_of_image.n_masks - masks_of_image.n_predicted, 0)
             ELSE 0
-        END AS n_manual,
+        END AS n_made_by_hand,
+        CASE current_images.stage
+            WHEN 'assisted_manual' THEN coalesce(drawn_of_image.n_added, 0)
+            ELSE coalesce(drawn_of_image.n_drawn, 0)
+        END AS n_drawn,
         gold_of_image.n_compared,
         gold_of_image.n_gold_masks,
         gold_of_image.n_right,
@@ -105,6 +124,7 @@ per_image AS (
         CASE WHEN gold_of_image.n_unbounded = 0 THEN gold_of_image.n_compared END AS n_bounded
     FROM current_images
     LEFT JOIN masks_of_image USING (run_id, image_id)
+    LEFT JOIN drawn_of_image USING (run_id, image_id)
     LEFT JOIN gold_of_image USING (run_id, image_id)
 ),
 
@@ -116,7 +136,7 @@ figures AS (
         count(*) AS n_images,
         sum(n_masks)::BIGINT AS n_masks,
         mean_interval(ratio_sums(n_masks, 1)) AS masks_per_image,
-        mean_interval(ratio_sums(n_manual, 1)) AS manual_per_image,
+        mean_interval(ratio_sums(n_made_by_hand + n_drawn, 1)) AS manual_per_image,
         share_interval(ratio_sums(n_accepted, n_predicted)) AS auto_accept,
         share_interval(ratio_sums(n_right, n_compared)) AS found_masks,
         share_interval(ratio_sums(n_found, n_gold_masks)) AS found_gold,
