@@ -14,7 +14,7 @@ from curation import ids, masks
 from curation.errors import InputError
 from curation.lake import Lake
 from curation.masks import Runs
-from curation.review import drawing, queue
+from curation.review import batches, drawing, queue
 from curation.settings import REVIEW
 
 #: Masks to mend that a page holds: the one at hand, and the next, whose picture is fetched meanwhile.
@@ -86,13 +86,18 @@ _IMAGES = """
 # -- one mask ------------------------------------------------------------------------------------
 
 
-def samples_to_mend(lake: Lake) -> dict[str, int]:
-    """Sample -> masks of it that people want mended and nobody has mended yet; samples without any are left out."""
-    return dict(zip(*lake.query(_TO_MEND).to_pydict().values(), strict=True))
+def samples_to_mend(lake: Lake, person: Person) -> dict[str, int]:
+    """Batches with the masks that wait for this person, then samples with masks that people want mended and nobody has
+    mended yet; those without any are left out.
+    """
+    found = dict(zip(*lake.query(_TO_MEND).to_pydict().values(), strict=True))
+    return batches.waiting(lake, person.rater) | {
+        k: n for k, n in found.items() if k not in batches.names(lake)
+    }
 
 
 def corrections(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
-    """Masks to mend: one by its number {mask}, or the next of {sample} that its raters want mended.
+    """Masks to mend: one by its number {mask}, or the next of {sample} that its raters want mended, or of a batch.
 
     With {starts} what the rater holds already comes first. Raises InputError for a mask that there is not.
     """
@@ -109,11 +114,16 @@ def corrections(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[
         n = TASKS_AT_ONCE - len(found)
         found += queue.next_tasks(lake, person.rater, sample, n, purposes={"correct"})
     there = _masks(lake, [task.mask_id for task in found])
-    why = _asked_for(lake, sample, there)
-    return {
+    batch = batches.find(lake.con, sample)
+    why = _asked_for(lake, None if batch else sample, there)
+    answer = {
         "tasks": [_task(there[task.mask_id], task, why) for task in found if task.mask_id in there],
-        "n_waiting": samples_to_mend(lake).get(sample, 0),
+        "n_waiting": samples_to_mend(lake, person).get(sample, 0),
     }
+    if batch:
+        due = batch.due_at.isoformat() if batch.due_at else None
+        answer["batch"] = {"purpose": batch.purpose, "due": due}
+    return answer
 
 
 def save(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
@@ -162,10 +172,15 @@ def _task(
     }
 
 
-def _asked_for(lake: Lake, sample: str, mask_ids: Iterable[int]) -> dict[int, list[str]]:
-    """What the raters of a sample found wrong with each mask."""
+def _asked_for(lake: Lake, sample: str | None, mask_ids: Iterable[int]) -> dict[int, list[str]]:
+    """What the raters of a sample, or of any, found wrong with each mask; of several the last."""
     rows = lake.query(
-        "SELECT mask_id, reasons FROM settled_verdicts WHERE sample = $sample AND list_contains($masks, mask_id)",
+        """
+        SELECT mask_id, reasons
+        FROM settled_verdicts
+        WHERE coalesce(sample = $sample, true) AND list_contains($masks, mask_id)
+        ORDER BY committed_at
+        """,
         {"sample": sample, "masks": list(mask_ids)},
     ).to_pylist()
     return {row["mask_id"]: row["reasons"] or [] for row in rows}

@@ -25,6 +25,7 @@ GROUPS = (
     "verifier",
     "failures",
     "route",
+    "mine",
     "queries",
     "stage",
     "cycle",

@@ -41,6 +41,10 @@ class Bar:
         if not messages.is_terminal:
             self._log(note)
 
+    def expect(self, total: float) -> None:
+        """Say how much work there is, where that was not known at the start."""
+        self._progress.update(self._task_id, total=total)
+
     def _log(self, note: str) -> None:
         task = self._progress.tasks[0]
         share = task.completed / task.total if task.total else 1.0

@@ -59,12 +59,14 @@ def export(
     out: Path,
     file_format: str = "coco",
     annotator: str | None = None,
+    on_plan: Callable[[int], None] | None = None,
     on_masks: Callable[[int], None] | None = None,
 ) -> Sent:
     """Write the masks of a batch that are still to do into the folder `out`: those of one annotator, or of all.
 
     COCO: `annotations.json`; SA-1B: a record an image; beside them `manifest.csv`. Pictures stay where they are:
-    `file_name` is their path below the deepest folder that all of them share. Raises InputError for no such batch, format or
+    `file_name` is their path below the deepest folder that all of them share. `on_plan` is told how many masks there are,
+    `on_masks` how many are written. Raises InputError for no such batch, format or
     annotator, and where nothing is left.
     """
     if file_format not in FORMATS:
@@ -76,6 +78,8 @@ def export(
     wanted = to_do(lake, batch, of, annotator)
     if not wanted:
         raise InputError(f"batch {name}: nothing is left to do" + (f" for {annotator}" if annotator else ""))
+    if on_plan is not None:
+        on_plan(len(wanted))
     version = lake.version()
     names = file_names(lake, {place.image_id for place in of})
     pages = _pages(lake, wanted, names, on_masks)

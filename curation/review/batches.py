@@ -33,11 +33,36 @@ ONE, TWO = "one_person", "two_people"
 TOGETHER = 10
 VIEW = "batch_masks"
 
+_WAITING = """
+    WITH answered AS (
+        SELECT sample, mask_id, count(DISTINCT rater) AS n, bool_or(rater = $rater) AS is_mine
+        FROM current_verdicts
+        WHERE purpose = 'correct' AND decision <> 'skip'
+        GROUP BY sample, mask_id
+    )
+
+    SELECT batch, count(*) AS n_masks
+    FROM batches
+    INNER JOIN samples ON samples.sample = batches.batch
+    LEFT JOIN answered ON answered.sample = samples.sample AND answered.mask_id = samples.mask_id
+    WHERE
+        (len(annotators) = 0 OR list_contains(annotators, $rater))
+        AND coalesce(answered.n, 0) < CASE WHEN stratum = $two THEN 2 ELSE 1 END
+        AND NOT coalesce(is_mine, FALSE)
+        AND NOT EXISTS (
+            SELECT 1 FROM drawn_masks AS drawn
+            WHERE drawn.supersedes = samples.mask_id AND drawn.sample IS DISTINCT FROM batches.batch
+        )
+    GROUP BY batch, due_at, batches.opened_at
+    ORDER BY due_at NULLS LAST, batches.opened_at, batch
+"""
+
 
 @dataclass(frozen=True)
 class Request:
     """What is asked for: one of `cluster`, `where` (SQL), `sample` and `mask_ids`.
 
+    `run_id` goes with `where`: masks of that run and their corrections, else of the newest run of each image.
     `double_share`: None is the share of second opinions in reviews, and 0 where one annotator is named.
     """
 
@@ -45,6 +70,7 @@ class Request:
     purpose: str = ""
     cluster: int | None = None
     where: str | None = None
+    run_id: int | None = None
     sample: str | None = None
     mask_ids: Sequence[int] | None = None
     annotators: Sequence[str] = ()
@@ -60,6 +86,8 @@ class Request:
         given = [self.cluster, self.where, self.sample, self.mask_ids]
         if sum(value is not None for value in given) != 1:
             raise InputError("a batch takes one of --cluster, --where, --sample and --mask-ids")
+        if self.run_id is not None and self.where is None:
+            raise InputError("--run goes with --where; all of a run: --where true")
         if len(set(self.annotators)) != len(self.annotators) or not all(a.strip() for a in self.annotators):
             raise InputError(f"--annotators {','.join(self.annotators)}: name each once")
         if not 0 <= self.double_portion <= 1:
@@ -80,7 +108,8 @@ class Request:
         if self.cluster is not None:
             return f"cluster {self.cluster}"
         if self.where is not None:
-            return f"masks of which {self.where}"
+            of = "" if self.run_id is None else f" of run {self.run_id}"
+            return f"masks{of} of which {self.where}"
         return f"sample {self.sample}" if self.sample is not None else "a list of masks"
 
 
@@ -207,23 +236,26 @@ def _wanted(lake: Lake, request: Request, search_id: int | None) -> np.ndarray:
         check_exists(lake, request.sample)
         found = lake.query("SELECT mask_id FROM samples WHERE sample = ?", [request.sample])
     elif request.where is not None:
-        found = _meeting(lake, request.where)
+        found = _meeting(lake, request.where, request.run_id)
     else:
         return np.unique(np.array(list(request.mask_ids), np.int64))
     return np.unique(found["mask_id"].to_numpy())
 
 
-def _meeting(lake: Lake, where: str) -> pa.Table:
-    """Current masks, corrected ones too, of the newest run of each image that meet a condition."""
+def _meeting(lake: Lake, where: str, run_id: int | None) -> pa.Table:
+    """Current masks, corrected ones too, of a run or of the newest run of each image, that meet a condition."""
     conditions.create_view(lake.con, VIEW)
     conditions.check_condition(lake.con, "--where", where, VIEW)
-    return lake.query(f"""
+    return lake.query(
+        f"""
         SELECT mask_id FROM {VIEW}
-        SEMI JOIN current_images AS newest
-            ON newest.run_id = {VIEW}.image_run_id AND newest.image_id = {VIEW}.image_id
-        WHERE ({where}
+        SEMI JOIN (SELECT run_id, image_id FROM {"current_images" if run_id is None else "images"}) AS chosen
+            ON chosen.run_id = {VIEW}.image_run_id AND chosen.image_id = {VIEW}.image_id
+        WHERE coalesce({VIEW}.image_run_id = $run_id, TRUE) AND ({where}
         )
-    """)
+        """,
+        {"run_id": run_id},
+    )
 
 
 def _standing(con: duckdb.DuckDBPyConnection, mask_ids: np.ndarray) -> pa.Table:
@@ -286,6 +318,7 @@ def _sample_rows(request: Request, masks: pa.Table, version: int, now: datetime)
         "design": "purposive",
         "n_draws": 1,
         "frame_where": request.where,
+        "frame_run_id": request.run_id,
         "options": json.dumps({"batch": request.name, "of": request.told}, ensure_ascii=False),
         "snapshot_id": version,
         "seed": zlib.crc32(request.name.encode()),
@@ -333,6 +366,17 @@ def corrected_elsewhere(con: duckdb.DuckDBPyConnection, name: str) -> set[int]:
         {"name": name},
     ).fetchall()
     return {mask_id for (mask_id,) in rows}
+
+
+def names(lake: Lake) -> set[str]:
+    """All batches."""
+    return set(lake.query("SELECT batch FROM batches")["batch"].to_pylist())
+
+
+def waiting(lake: Lake, rater: str) -> dict[str, int]:
+    """Batches with masks that this person may still answer, and how many; the one that is due first stands first."""
+    rows = lake.query(_WAITING, {"rater": rater, "two": TWO})
+    return dict(zip(rows["batch"].to_pylist(), rows["n_masks"].to_pylist(), strict=True))
 
 
 # -- who does what ---------------------------------------------------------------------------------

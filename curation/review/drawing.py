@@ -92,10 +92,11 @@ def _save(con: duckdb.DuckDBPyConnection, drawn: DrawnMask, shape: Runs, now: da
     if there is not None:
         return _as_saved(con, there, drawn)
     image = _image(con, drawn)
-    old = None
+    shown = old = None
     if drawn.supersedes is not None:
-        old = _newest(con, _mask(con, drawn.supersedes, drawn.image_id))
-    check_fits(shape, image, old)
+        shown = _mask(con, drawn.supersedes, drawn.image_id)
+        old = _newest(con, shown)
+    check_fits(shape, image, shown)  # what another drew meanwhile may be the same: both have drawn it
     run_id = correct_run(con, image["run_id"])
     index = next_index(con, run_id, image["image_number"])
     mask = mask_row(run_id, index, image, shape, old)
@@ -161,15 +162,15 @@ def _newest(con: duckdb.DuckDBPyConnection, mask: dict) -> dict:
     return mask
 
 
-def check_fits(shape: Runs, image: dict, old: dict | None) -> None:
-    """Raise InputError where the shape is not of the image's size, or is the mask that it should correct."""
+def check_fits(shape: Runs, image: dict, shown: dict | None) -> None:
+    """Raise InputError where the shape is not of the image's size, or is the mask that was shown to be corrected."""
     if (shape.height, shape.width) != (image["height_px"], image["width_px"]):
         raise InputError(
             f"the drawn mask is {shape.width}x{shape.height} px, the image "
             f"{image['width_px']}x{image['height_px']} px: draw it at the image's full size"
         )
-    if old is not None and old["rle_counts"] == masks.to_strings(shape)[0]:
-        raise InputError(f"the drawn mask is the same as mask {old['mask_id']}: accept that one instead")
+    if shown is not None and shown["rle_counts"] == masks.to_strings(shape)[0]:
+        raise InputError(f"the drawn mask is the same as mask {shown['mask_id']}: accept that one instead")
 
 
 def correct_run(con: duckdb.DuckDBPyConnection, parent_run_id: int) -> int:

@@ -126,6 +126,7 @@ def merge(
     on_conflict: str | None = None,
     deleted: str = "report",
     now: datetime | None = None,
+    on_plan: Callable[[int], None] | None = None,
     on_images: Callable[[int], None] | None = None,
 ) -> Merged:
     """Take the corrected masks of a batch from a COCO file, a folder of them, or a folder of SA-1B records.
@@ -133,7 +134,8 @@ def merge(
     `on_conflict`: None shows conflicts and leaves them; "newest" lets what comes back supersede what was drawn meanwhile,
     "keep" leaves that standing. `deleted`: "report", or "reject" for a verdict on every mask that is missing from an
     image that came back, where all of them could be read. Bad records go to `problems` (work `merge`) and to the result; nothing else is lost.
-    Raises InputError for no such batch, annotator or file.
+    `on_plan` is told how many images there are, `on_images` how many are done. Raises InputError for no such batch,
+    annotator or file.
     """
     if on_conflict not in (None, *ON_CONFLICT):
         raise InputError(f"--on-conflict {on_conflict}: allowed are {', '.join(ON_CONFLICT)}")
@@ -151,6 +153,8 @@ def merge(
     with tempfile.TemporaryDirectory(prefix="curation-") as scratch:
         work = _reader(path, Path(scratch))
         n_items = work.plan.records.n_items
+        if on_plan is not None:
+            on_plan(n_items)
         for first in range(0, n_items, CHUNK_IMAGES):
             stop, n_before = min(first + CHUNK_IMAGES, n_items), len(job.found.problems)
             returned = list(_read(job, work, first, stop))
@@ -373,21 +377,23 @@ class _Chunk:
         counts = masks.to_strings(one.shape)[0]
         drawn_id = self._drawn_id(one.mask_id, counts)
         chain = self._chain(one.mask_id)
+        newest = self.old[chain[-1]["mask_id"]] if chain else shown
+        # Two people who draw the same agree, and both have drawn: that is no conflict.
+        other = self._strange(one.mask_id, chain) if newest["rle_counts"] != counts else None
         if counts == shown["rle_counts"]:
             self._confirm(one.mask_id, chain, found)
-        elif drawn_id in self.drawn_ids:
+        elif drawn_id in self.drawn_ids or self._is_own(chain, newest, counts):
             found.n_already += 1
-        elif (other := self._strange(one.mask_id, chain)) and job.on_conflict != "newest":
-            found.conflicts.append(self._conflict(one, other, chain[-1]))
         else:
             if other:
-                found.conflicts.append(self._conflict(one, other, chain[-1]))
-            old = self.old[chain[-1]["mask_id"]] if chain else shown
-            if old["rle_counts"] == counts:  # somebody has drawn just that
-                found.n_already += 1
-                return
-            found.ious.append(self._correct(con, one, drawn_id, image, old))
-            found.n_corrected += 1
+                found.conflicts.append(self._conflict(one, other, newest))
+            if not other or job.on_conflict == "newest":
+                found.ious.append(self._correct(con, one, drawn_id, image, newest))
+                found.n_corrected += 1
+
+    def _is_own(self, chain: Sequence[dict], newest: dict, counts: str) -> bool:
+        """Whether the annotator has drawn just that in the app."""
+        return bool(chain) and chain[-1]["rater"] == self.job.annotator and newest["rle_counts"] == counts
 
     def _chain(self, mask_id: int) -> list[dict]:
         """What the mask was corrected to, one after the other: rows of `drawn_masks`."""
@@ -410,7 +416,6 @@ class _Chunk:
         return strange[-1] if strange else None
 
     def _conflict(self, one: _Returned, other: dict, newest: dict) -> dict:
-        theirs = self.old[newest["mask_id"]]["rle_counts"]
         return {
             "mask_id": one.mask_id,
             "file_name": self.job.names[self.job.places[one.mask_id].image_id],
@@ -418,7 +423,7 @@ class _Chunk:
             "corrected_at": other["drawn_at"],
             "in_sample": other["sample"],
             "other_mask_id": newest["mask_id"],
-            "iou_with_other": drawing.agreement(one.shape, theirs)[0],
+            "iou_with_other": drawing.agreement(one.shape, newest["rle_counts"])[0],
             "resolved": {"newest": "superseded", "keep": "kept"}.get(self.job.on_conflict),
         }
 

@@ -12,6 +12,8 @@ const PAGE_KEYS = [
     title: "Work",
     keys: [
       { keys: ["Enter"], says: "Save, and on to the next mask (also Ctrl+S)" },
+      { keys: ["a"], says: "In a batch: the mask is good as it is" },
+      { keys: ["r"], says: "In a batch: reject it, it is no object or beyond repair" },
       { keys: ["t"], says: "Leave this mask for later" },
       { keys: ["?"], says: "These keys" },
     ],
@@ -75,6 +77,11 @@ class CorrectPage extends DrawPage {
     this.last = element("div", { class: "last", hidden: true });
     this.saveButton = keyButton({ label: "Save", key: "↵", class: "main", action: () => this.save() });
     this.laterButton = keyButton({ label: "Later", key: "t", action: () => this.press("t") });
+    this.answers = ["accept", "reject"].map((decision) =>
+      keyButton({
+        label: decision === "accept" ? "Good as it is" : "Reject", key: decision[0], class: decision, hidden: true,
+        action: () => this.press(decision[0]),
+      }));
     return element(
       "aside",
       { class: "panel" },
@@ -88,7 +95,7 @@ class CorrectPage extends DrawPage {
       this.changes,
       element("span", { class: "gap" }),
       this.last,
-      element("div", { class: "ends" }, this.saveButton, this.laterButton),
+      element("div", { class: "ends" }, this.saveButton, ...this.answers, this.laterButton),
     );
   }
 
@@ -124,6 +131,7 @@ class CorrectPage extends DrawPage {
     this.hasStarted = true;
     this.wanted = { sample, mask: null };
     this.nWaiting = answer.n_waiting;
+    this.batch = answer.batch ?? null; // {purpose, due}: every mask of it is to be answered
     // A mask that was mended and is not acknowledged yet, perhaps before the page was loaded anew, is not mended twice.
     const unsaved = this.drawings.pending.map((drawing) => drawing.supersedes);
     const known = new Set([...[this.task, ...this.ahead].map((task) => task?.mask), ...this.left, ...unsaved]);
@@ -141,7 +149,7 @@ class CorrectPage extends DrawPage {
     this.tell(
       element("h2", {}, "Nothing left to mend"),
       element("p", {}, this.wanted.sample
-        ? "Every mask of this sample that reviewers want mended is mended, or with others."
+        ? "Every mask of this sample that is to be mended is mended, or with others."
         : "Choose a sample above, or judge masks Fix in Review."),
     );
   }
@@ -196,6 +204,21 @@ class CorrectPage extends DrawPage {
   later() {
     if (!this.task) return;
     this.left.add(this.task.mask);
+    this.next();
+  }
+
+  /** In a batch a mask may be good as it is, or beyond repair. */
+  answer(decision) {
+    const { task, editor } = this;
+    if (!task?.task_id || !this.batch || this.isSaving) return;
+    if (editor.isChanged) {
+      this.say("The mask is changed: save it (Enter), or undo (z) first", "warn");
+      return;
+    }
+    const about = { rating: null, reasons: [], note: null, replaces: null, given_at: new Date().toISOString() };
+    this.verdicts.add({ verdict_id: uuid(), task_id: task.task_id, decision, took_s: this.tookS, ...about });
+    this.say(decision === "accept" ? "Good as it is" : "Rejected", "good");
+    this.left.add(task.mask);
     this.next();
   }
 
@@ -254,6 +277,8 @@ class CorrectPage extends DrawPage {
     if (!isSave && this.editor.key(event)) return true;
     if (isSave || event.key === "Enter") this.save();
     else if (event.key === "t") this.later();
+    else if (event.key === "a" && this.batch) this.answer("accept");
+    else if (event.key === "r" && this.batch) this.answer("reject");
     else if (event.key === "?") this.help.toggle();
     else return false;
     return true;
@@ -274,7 +299,13 @@ class CorrectPage extends DrawPage {
     this.how.replaceChildren(HOWS.find(({ name }) => name === editor.how).label, element("kbd", {}, "m"));
     this.saveButton.disabled = !isOpen || Boolean(this.isSaving);
     this.laterButton.disabled = !isOpen;
-    this.about.textContent = task ? [task.label, `${task.width} × ${task.height} px`].filter(Boolean).join(" · ") : "";
+    for (const button of this.answers) {
+      button.hidden = !this.batch;
+      button.disabled = !isOpen || Boolean(this.isSaving);
+    }
+    const size = task ? `${task.width} × ${task.height} px` : null;
+    const due = this.batch?.due ? `due ${this.batch.due.slice(0, 10)}` : null;
+    this.about.textContent = task ? [this.batch?.purpose, task.label, size, due].filter(Boolean).join(" · ") : "";
     this.reasons.replaceChildren(...(task?.reasons ?? []).map((reason) => element("li", {}, words(reason))));
     this.changes.textContent = isOpen ? told(editor) : "";
     this.count.textContent = this.nWaiting ? `${this.nWaiting} ${this.nWaiting === 1 ? "mask waits" : "masks wait"}` : "";

@@ -9,10 +9,11 @@ _component = drawing_page.component("curation_correct")
 
 def show(person: access.Person) -> None:
     with data.lake() as lake:
-        waiting = drawing.samples_to_mend(lake)
+        waiting = drawing.samples_to_mend(lake, person)
     mask = st.query_params.get("mask")
     chosen = st.query_params.get("sample")
-    samples = [row["sample"] for row in data.samples()]
+    # What waits stands first: batches, then samples with masks to fix.
+    samples = list(dict.fromkeys([*waiting, *(row["sample"] for row in data.samples())]))
     if not waiting and mask is None and chosen not in samples:
         _nothing()
         return
@@ -29,7 +30,9 @@ def show(person: access.Person) -> None:
 
 def _nothing() -> None:
     st.title("Nothing to mend yet", anchor=False)
-    st.write("Masks that reviewers judge **Fix** in Review come here. Or mend any mask by its number:")
+    st.write(
+        "Masks that reviewers judge **Fix** in Review come here, and batches that a curator opens. Or mend any mask by its number:"
+    )
     with st.form("mask", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input("Number of the mask", placeholder="mask_id", width=260)
         if st.form_submit_button("Mend it", type="primary") and text.strip():
