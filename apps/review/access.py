@@ -1,27 +1,17 @@
 """Who is at the browser, what they may do, and the tokens that say so to the routes."""
 
 import base64
-import fnmatch
 import hashlib
 import hmac
 import json
 import os
 import secrets
-import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from curation.errors import CurationError, InputError
-from curation.settings import REVIEW
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-ROLES = ("rater", "curator", "analyst")
 #: View -> roles that may open it.
 VIEWS = {
     "review": ("rater", "curator"),
@@ -34,13 +24,10 @@ VIEWS = {
     "stage": ("curator", "analyst"),
     "sql": ("curator", "analyst"),
 }
-SETTINGS_FILE = "review.toml"
 SECRET_FILE = "review.secret"
 #: A token outlives a working day; after that the page asks to be loaded again.
 TOKEN_S = 16 * 3600.0
 MAX_NAME = 80
-#: About 700 masks of a simple random sample; who plans to know more closely says so in `review.toml`.
-ENOUGH_HALF_WIDTH = 0.05
 
 
 class AccessError(CurationError):
@@ -56,43 +43,6 @@ class Person:
 
     def may_open(self, view: str) -> bool:
         return self.role in VIEWS[view]
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What `review.toml` says: role -> patterns of raters, minutes of judging after which a pause is asked for, and how
-    closely the share of accepted masks must be known (± 0..1) before the page says that enough is judged.
-    """
-
-    roles: Mapping[str, tuple[str, ...]]
-    break_after_min: float = REVIEW.break_after_min
-    enough_half_width: float = ENOUGH_HALF_WIDTH
-
-    def role_of(self, rater: str) -> str | None:
-        """The first role, from curator down to rater, with a pattern that fits; None for a stranger."""
-        for role in ("curator", "analyst", "rater"):
-            if any(fnmatch.fnmatchcase(rater.lower(), p.lower()) for p in self.roles.get(role, ())):
-                return role
-        return None
-
-
-def read_rules(root: Path) -> Rules:
-    """The rules of a workspace; without a file everybody who logs in is a rater. Raises InputError."""
-    path = root / SETTINGS_FILE
-    if not path.is_file():
-        return Rules({"rater": ("*",)})
-    try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no TOML ({error}): mend it") from error
-    _refuse_strangers(path, "entry", tables, ("roles", "break_after_min", "enough_half_width"))
-    return Rules(
-        _roles(path, tables.get("roles", {"rater": ["*"]})),
-        _number(
-            path, tables, "break_after_min", REVIEW.break_after_min, 24 * 60.0, "minutes, 0 for no pauses"
-        ),
-        _number(path, tables, "enough_half_width", ENOUGH_HALF_WIDTH, 0.5, "a share such as 0.02"),
-    )
 
 
 def checked_name(text: str) -> str:
@@ -153,28 +103,3 @@ def _signature(payload: bytes, secret: bytes) -> bytes:
 
 def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _roles(path: Path, table: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
-    _refuse_strangers(path, "role", table, ROLES)
-    for role, patterns in table.items():
-        if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
-            raise InputError(
-                f'{path}: {role} is {patterns!r}; write a list of names, such as ["*@example.org"]'
-            )
-    return {role: tuple(patterns) for role, patterns in table.items()}
-
-
-def _number(
-    path: Path, tables: Mapping[str, object], name: str, default: float, most: float, allowed: str
-) -> float:
-    value = tables.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise InputError(f"{path}: {name} is {value!r}; write {allowed}")
-    return float(value)
-
-
-def _refuse_strangers(path: Path, what: str, found: Mapping[str, object], allowed: object) -> None:
-    strangers = sorted(set(found) - set(allowed))
-    if strangers:
-        raise InputError(f"{path}: unknown {what} {strangers[0]!r}; allowed are {', '.join(allowed)}")

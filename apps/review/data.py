@@ -10,6 +10,8 @@ from pathlib import Path
 from apps.review import access
 from curation.errors import LakeError
 from curation.lake import Lake
+from curation.review import rules as review_rules
+from curation.review.rules import Rules
 
 #: Open connections that wait for the next caller. Opening one takes about 0.3 s, so they are kept.
 _idle: "queue.LifoQueue[Lake]" = queue.LifoQueue()
@@ -43,9 +45,9 @@ def secret() -> bytes:
     return access.server_secret(root())
 
 
-def rules() -> access.Rules:
+def rules() -> Rules:
     """Read at every call: a change of `review.toml` holds from the next page on."""
-    return access.read_rules(root())
+    return review_rules.read(root())
 
 
 def samples() -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from apps.review import access, data
 from curation.errors import InputError
+from curation.review import rules
 
 COOKIE = "curation_rater"
 YEAR_S = 365 * 86_400
@@ -54,7 +55,7 @@ def _logged_in() -> access.Person:
         st.text(f"{rater} · {role or 'no role'}")
         st.button("Log out", on_click=st.logout)
     if role is None:
-        st.error(f"{rater} has no role here; ask for one in {access.SETTINGS_FILE} of the workspace")
+        st.error(f"{rater} has no role here; ask for one in {rules.FILE} of the workspace")
         st.stop()
     return access.Person(rater, role)
 

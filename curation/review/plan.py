@@ -9,6 +9,8 @@ from functools import cached_property
 
 from curation.errors import InputError
 from curation.lake import Lake
+from curation.review import rules
+from curation.review.rules import Shares
 from curation.settings import REVIEW
 
 
@@ -25,16 +27,17 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sample as it is judged: its masks by position, and its seed."""
+    """A sample as it is judged: its masks by position, its seed, and how often raters are checked."""
 
     sample: str
     seed: int
     masks: tuple[Drawn, ...]
+    shares: Shares
 
     @cached_property
     def doubles(self) -> frozenset[int]:
         """Masks that a second person judges too. Fixed by sample and mask, not by who comes first."""
-        share = REVIEW.double_review_share
+        share = self.shares.double_review
         return frozenset(m.mask_id for m in self.masks if fraction("double", self.sample, m.mask_id) < share)
 
     @cached_property
@@ -52,14 +55,14 @@ class Plan:
 
         The shares are of all that a rater sees, so the chance a mask is higher by what is mixed in.
         """
-        shares = {"gold_check": REVIEW.gold_check_share, "repeat": REVIEW.repeat_share}
+        shares = {"gold_check": self.shares.gold_check, "repeat": self.shares.repeat}
         return fraction(kind, self.seed, rater, mask_id) < shares[kind] / (1 - sum(shares.values()))
 
 
 def of(lake: Lake, sample: str) -> Plan:
     """The plan of a sample. Raises InputError where there is no such sample.
 
-    Read once a process; a sample that has grown is read again.
+    Read once a process; a sample that has grown, or whose workspace checks more or less often, is read again.
     """
     count = "SELECT count(*) FROM samples WHERE sample = ?"
     n_masks = lake.query(count, [sample])[0][0].as_py()
@@ -68,9 +71,10 @@ def of(lake: Lake, sample: str) -> Plan:
         raise InputError(
             f"sample {sample!r}: there is no such sample; there are: {', '.join(there) or 'none'}"
         )
-    key = (str(lake.root), sample, n_masks)
+    shares = rules.read(lake.root).shares
+    key = (str(lake.root), sample, n_masks, shares)
     if key not in _PLANS:
-        _PLANS[key] = _read(lake, sample)
+        _PLANS[key] = _read(lake, sample, shares)
     return _PLANS[key]
 
 
@@ -96,10 +100,10 @@ def fraction(*parts: object) -> float:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
 
 
-_PLANS: dict[tuple[str, str, int], Plan] = {}
+_PLANS: dict[tuple[str, str, int, Shares], Plan] = {}
 
 
-def _read(lake: Lake, sample: str) -> Plan:
+def _read(lake: Lake, sample: str, shares: Shares) -> Plan:
     rows = lake.query(
         """
         SELECT samples.mask_id, samples.run_id, samples.image_id, samples.position, samples.seed,
@@ -112,4 +116,5 @@ def _read(lake: Lake, sample: str) -> Plan:
         {"sample": sample, "small_px": REVIEW.small_px},
     ).to_pylist()
     seed = rows[0]["seed"]
-    return Plan(sample, seed, tuple(Drawn(**{k: v for k, v in row.items() if k != "seed"}) for row in rows))
+    drawn = tuple(Drawn(**{k: v for k, v in row.items() if k != "seed"}) for row in rows)
+    return Plan(sample, seed, drawn, shares)

@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 
 from curation.lake import Lake
 from curation.review import plan
+from curation.review.rules import Shares
 from curation.settings import REVIEW
 
 
@@ -113,13 +114,13 @@ def progress(lake: Lake, sample: str, now: datetime | None = None) -> Progress:
         n_double_wanted=n_wanted - len(wanted),
         n_verdicts_wanted=n_wanted,
         n_verdicts_given=n_given,
-        left_s=_left_s(n_wanted - n_given, raters, now),
+        left_s=_left_s(n_wanted - n_given, raters, now, planned.shares),
         raters=raters,
         **counts,
     )
 
 
-def _left_s(n_left: int, raters: tuple[RaterProgress, ...], now: datetime) -> float | None:
+def _left_s(n_left: int, raters: tuple[RaterProgress, ...], now: datetime, shares: Shares) -> float | None:
     """Seconds until `n_left` opinions are given by those at work; hidden checks take their share of the time."""
     if n_left == 0:
         return 0.0
@@ -129,5 +130,5 @@ def _left_s(n_left: int, raters: tuple[RaterProgress, ...], now: datetime) -> fl
         if r.n_open or (r.last_at is not None and (now - r.last_at).total_seconds() < REVIEW.lease_s)
     ]
     per_hour = sum(r.verdicts_per_hour or 0 for r in at_work or raters)
-    useful_share = 1 - REVIEW.gold_check_share - REVIEW.repeat_share
+    useful_share = 1 - shares.gold_check - shares.repeat
     return 3600 * n_left / (per_hour * useful_share) if per_hour else None

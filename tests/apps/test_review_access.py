@@ -56,38 +56,6 @@ def test_a_secret_that_was_cut_short_is_refused(tmp_path):
         access.server_secret(tmp_path)
 
 
-def test_without_a_file_everybody_who_logs_in_is_a_rater(tmp_path):
-    rules = access.read_rules(tmp_path)
-    assert rules.role_of("ann@example.org") == "rater"
-
-
-def test_the_first_role_that_fits_counts(tmp_path):
-    text = 'break_after_min = 25\n[roles]\ncurator = ["ann@example.org"]\nrater = ["*@example.org"]\n'
-    (tmp_path / access.SETTINGS_FILE).write_text(text)
-    rules = access.read_rules(tmp_path)
-    assert rules.role_of("Ann@Example.org") == "curator"
-    assert rules.role_of("bob@example.org") == "rater"
-    assert rules.role_of("eve@elsewhere.org") is None
-    assert rules.break_after_min == 25
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[roles", "no TOML"),
-        ("[roles]\nboss = ['a']", "unknown role 'boss'"),
-        ("[roles]\nrater = 'a'", "a list of names"),
-        ("speed = 3", "unknown entry 'speed'"),
-        ("break_after_min = -1", "minutes"),
-        ("enough_half_width = 'small'", "a share"),
-    ],
-)
-def test_a_bad_file_says_what_is_wrong(tmp_path, text, message):
-    (tmp_path / access.SETTINGS_FILE).write_text(text)
-    with pytest.raises(InputError, match=message):
-        access.read_rules(tmp_path)
-
-
 @pytest.mark.parametrize("text", ["", "  ", "a\nb", "a" * 81, "\x07"])
 def test_a_name_is_short_and_printable(text):
     with pytest.raises(InputError):

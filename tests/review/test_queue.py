@@ -1,12 +1,14 @@
 """Which mask comes to whom: leases, order, second opinions, hidden checks, balance."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from samples import NOON, draw, later, run_with_masks, verdict
 
+from curation import settings
 from curation.errors import InputError
-from curation.review import queue
+from curation.review import checks, queue, rules
 from curation.review.plan import fraction
 from curation.review.verdicts import give
 from curation.schemas import TABLES
@@ -20,21 +22,15 @@ def sampled(lake):
     return lake
 
 
-def set_review(monkeypatch, **changes) -> None:
-    """Other settings than the defaults, in every module that reads them."""
-    from dataclasses import replace
-
-    from curation import settings
-    from curation.review import checks, plan, progress, state
-
-    changed = replace(settings.REVIEW, **changes)
-    for module in (queue, checks, plan, progress, state):
-        monkeypatch.setattr(module, "REVIEW", changed)
+def set_shares(lake, **shares) -> None:
+    """How often raters are checked; what is not said is not done."""
+    lines = [f"{name} = {shares.get(name, 0.0)}" for name in ("gold_check", "repeat", "double_review")]
+    (lake.root / rules.FILE).write_text("\n".join(["[shares]", *lines]))
 
 
 @pytest.fixture
-def single(monkeypatch):
-    set_review(monkeypatch, double_review_share=0.0, gold_check_share=0.0, repeat_share=0.0)
+def single(lake):
+    set_shares(lake)
 
 
 def judge_all(
@@ -173,9 +169,9 @@ def disagree(lake) -> int:
 
 
 @pytest.fixture
-def doubled(lake, monkeypatch):
+def doubled(lake):
     """A sample of one mask that two people judge."""
-    set_review(monkeypatch, double_review_share=1.0, gold_check_share=0.0, repeat_share=0.0)
+    set_shares(lake, double_review=1.0)
     draw(lake, "s", run_with_masks(lake, 1, 1)[1])
     return lake
 
@@ -219,8 +215,8 @@ def match_gold(lake, rows: list[dict], ious: list[float]) -> None:
     lake.append({"gold_matches": TABLES["gold_matches"].table(matches)}, "gold")
 
 
-def test_hidden_gold_checks_are_clear_cases_outside_the_sample(lake, monkeypatch):
-    set_review(monkeypatch, gold_check_share=0.3, repeat_share=0.0, double_review_share=0.0)
+def test_hidden_gold_checks_are_clear_cases_outside_the_sample(lake):
+    set_shares(lake, gold_check=0.3)
     _, rows = run_with_masks(lake, 20, 10)
     drawn, others = rows[:100], rows[100:]
     draw(lake, "s", drawn)
@@ -238,7 +234,8 @@ def test_hidden_gold_checks_are_clear_cases_outside_the_sample(lake, monkeypatch
 
 
 def test_repeats_come_long_after_the_first_time(lake, monkeypatch):
-    set_review(monkeypatch, repeat_share=0.2, gold_check_share=0.0, double_review_share=0.0, repeat_after=30)
+    monkeypatch.setattr(checks, "REVIEW", replace(settings.REVIEW, repeat_after=30))
+    set_shares(lake, repeat=0.2)
     _, rows = run_with_masks(lake, 20, 10)
     draw(lake, "s", rows)
     tasks = judge_all(lake, "ann")
@@ -253,8 +250,8 @@ def test_repeats_come_long_after_the_first_time(lake, monkeypatch):
     assert {t.purpose for t in tasks[:30]} == {"review"}
 
 
-def test_checks_do_not_depend_on_how_many_are_asked_for_at_once(lake, monkeypatch):
-    set_review(monkeypatch, gold_check_share=0.2, repeat_share=0.0, double_review_share=0.0)
+def test_checks_do_not_depend_on_how_many_are_asked_for_at_once(lake):
+    set_shares(lake, gold_check=0.2)
     _, rows = run_with_masks(lake, 10, 10)
     draw(lake, "s", rows[:60])
     match_gold(lake, rows[60:], [0.95, 0.2] * 20)
