@@ -39,6 +39,14 @@ LABEL_COLUMNS = (
     ),
     Column("label_source", "string", "where `is_bad` comes from: verdict or gold"),
 )
+FAILURE_COLUMNS = (
+    Column(
+        "cluster", "int32", "failure cluster of the newest search; the smallest number where it is in several"
+    ),
+    Column("clusters", "list<int32>", "all of them"),
+    Column("verifier_score", "float", "chance that it is good, as the newest verifier that scored it says"),
+    Column("route", "string", "accept, review or reject, by the newest routing that it went through"),
+)
 #: What can be named besides the columns of `masks`, of its measures, of gold, of verdicts and of labels.
 _CONTEXT = (
     "images.uri, images.file_name, images.run_id AS image_run_id, "
@@ -77,7 +85,28 @@ _DESCRIBED = f"""
         ORDER BY mask_id, committed_at DESC
     ),
 
-    drawn AS (SELECT mask_id, rater AS drawn_by FROM drawn_masks)
+    drawn AS (SELECT mask_id, rater AS drawn_by FROM drawn_masks),
+
+    clustered AS (
+        SELECT mask_id, min(cluster) AS cluster, list(cluster ORDER BY cluster) AS clusters
+        FROM cluster_members
+        WHERE search_id = (SELECT max(search_id) FROM clusters)
+        GROUP BY mask_id
+    ),
+
+    scored AS (
+        SELECT run_id, mask_id, arg_max(score, fitted_at) AS verifier_score
+        FROM verifier_scores
+        INNER JOIN verifiers USING (verifier)
+        GROUP BY run_id, mask_id
+    ),
+
+    routed AS (
+        SELECT run_id, mask_id, arg_max(route, routed_at) AS route
+        FROM routes
+        INNER JOIN routings USING (routing)
+        GROUP BY run_id, mask_id
+    )
 
     SELECT
         masks.* EXCLUDE (rle_counts),
@@ -91,6 +120,7 @@ _DESCRIBED = f"""
             WHEN judged.is_accepted IS NOT NULL THEN 'verdict'
             WHEN gold.is_bad_against_gold IS NOT NULL THEN 'gold'
         END AS label_source,
+        {", ".join(c.name for c in FAILURE_COLUMNS)},
         {_CONTEXT}
     FROM {{masks}} AS masks
     LEFT JOIN mask_features AS features USING (run_id, mask_id)
@@ -99,6 +129,9 @@ _DESCRIBED = f"""
     LEFT JOIN gold ON gold.mask_id = masks.mask_id
     LEFT JOIN judged ON judged.mask_id = masks.mask_id
     LEFT JOIN drawn ON drawn.mask_id = masks.mask_id
+    LEFT JOIN clustered ON clustered.mask_id = masks.mask_id
+    LEFT JOIN scored ON scored.run_id = masks.run_id AND scored.mask_id = masks.mask_id
+    LEFT JOIN routed ON routed.run_id = masks.run_id AND routed.mask_id = masks.mask_id
     LEFT JOIN runs ON runs.run_id = masks.run_id
     -- Corrections have no images of their own: the run that they correct read them.
     LEFT JOIN images

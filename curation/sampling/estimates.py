@@ -233,7 +233,7 @@ def _scores(lake: Lake, of: Judged, score: str, by: str | None) -> _Scores:
 def _told(of: Judged, answers: Answers, score: str | None) -> str:
     """How the sample was drawn, of what, how much is judged, and what the interval takes as the unit."""
     n, n_judged = len(of.mask_id), int(of.is_settled.sum())
-    where = "all masks" if of.told["frame_where"] is None else f"masks of which {of.told['frame_where']}"
+    where = "masks" if of.told["frame_where"] is None else f"masks of which {of.told['frame_where']}"
     run = of.told["frame_run_id"]
     parts = [
         f"{_DESIGNS[of.drawn.design]}; {n:,} of {answers.n_frame:,} {where}"
