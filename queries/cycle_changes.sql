@@ -16,6 +16,7 @@ grain: one figure of one cycle of one stage
 params:
   gold_run_id: {type: INTEGER, default: null, about: only this gold run; null takes every gold run together}
   shared_only: {type: BOOLEAN, default: false, about: only images that every cycle of the stage read}
+  against: {type: SMALLINT, default: null, about: change against this cycle; null takes the one before}
   auto_accept: {type: DOUBLE, default: 0.9, about: predicted IoU above which a mask passes without a person}
   iou_threshold: {type: DOUBLE, default: 0.5, about: a mask and a gold mask are partners from this IoU on}
   n_bins: {type: INTEGER, default: 20, about: bins of the predicted IoU between 0 and 1}
@@ -31,8 +32,8 @@ columns:
   high: {type: DOUBLE, about: upper bound}
   n_images: {type: BIGINT, about: images behind the figure}
   n_units: {type: BIGINT, about: "masks behind it; gold masks for recall, images for what is per image"}
-  cycle_before: {type: SMALLINT, about: the cycle before that has the figure; null for the first}
-  change: {type: DOUBLE, about: the figure minus that of the cycle before}
+  cycle_before: {type: SMALLINT, about: cycle that it is compared with; null for the first}
+  change: {type: DOUBLE, about: the figure minus that of this cycle}
   change_low: {type: DOUBLE, about: lower bound}
   change_high: {type: DOUBLE, about: upper bound}
   n_paired_images: {type: BIGINT, about: images behind both}
@@ -281,7 +282,9 @@ sums AS (
         cycle,
         f.place,
         f.figure,
-        lag(cycle) OVER (PARTITION BY stage, f.figure ORDER BY cycle) AS cycle_before,
+        nullif(
+            coalesce($against, lag(cycle) OVER (PARTITION BY stage, f.figure ORDER BY cycle)), cycle
+        ) AS cycle_before,
         ratio_sums(f.y::DOUBLE, f.x::DOUBLE) AS s
     FROM ratios
     WHERE f.x > 0

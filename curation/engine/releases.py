@@ -20,12 +20,12 @@ from curation.engine.checks import Verdict
 from curation.engine.content_hashes import TableHash
 from curation.engine.manifest import FileHash, Manifest
 from curation.errors import ChecksFailedError, InputError, LakeBusyError, LakeError
-from curation.formats import sa1b_export
+from curation.formats import coco_export, sa1b_export
 from curation.formats.sa1b_export import ExportedRun
 from curation.lake import Lake
 from curation.schemas import TABLES
 
-FORMATS: Mapping[str, Callable[..., int]] = {"sa1b": sa1b_export.export}
+FORMATS: Mapping[str, Callable[..., int]] = {"sa1b": sa1b_export.export, "coco": coco_export.export}
 #: Folder of releases in the workspace, and of the masks in a release.
 FOLDER, MASKS = "releases", "masks"
 

@@ -77,20 +77,27 @@ def export(lake: Lake, run: ExportedRun, out: Path, on_image: Callable[[], None]
     meet. A corrected mask stands in the place of the one that it corrects, objects that people drew come with the
     run's, and both have no scores. An image without masks gets a record without annotations. Files that are there already are replaced.
     """
+    n_masks = 0
+    for image, name, rows in images_with_masks(lake, run):
+        sa1b.write_record(out / name, sa1b.to_record(image, rows))
+        n_masks += len(rows)
+        if on_image is not None:
+            on_image()
+    return n_masks
+
+
+def images_with_masks(
+    lake: Lake, run: ExportedRun
+) -> Iterator[tuple[dict[str, Any], PurePosixPath, list[dict[str, Any]]]]:
+    """Every image of a run in order: its row, the path of its record, and its current masks with their number in `id`."""
     root = _shared_folder(lake, run.run_id)
     twins = _twins(lake, run.run_id)
     sources = _sources(lake, run)
-    n_masks = 0
     for images in _pages(lake, run):
         masks = _masks(lake, run, sources, images[0]["image_number"], images[-1]["image_number"] + 1)
         for image in images:
-            rows = masks.get(image["image_id"], [])
             name = record_name(image["uri"], root, image["image_id"] if image["image_id"] in twins else None)
-            sa1b.write_record(out / name, sa1b.to_record(image, rows))
-            n_masks += len(rows)
-            if on_image is not None:
-                on_image()
-    return n_masks
+            yield image, name, masks.get(image["image_id"], [])
 
 
 def record_name(uri: str, root: str, image_id: int | None = None) -> PurePosixPath:

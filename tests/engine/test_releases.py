@@ -238,6 +238,16 @@ def test_an_image_is_released_once_with_its_newest_run(filled):
     assert counts == [20, 10]
 
 
+def test_masks_are_released_as_coco(filled):
+    made = releases.make(filled, Request("v1", format="coco"), {})
+    held = json.loads((made.folder / "masks/run_1/instances.json").read_text())
+    assert (len(held["images"]), len(held["annotations"]), made.n_masks) == (30, 150, 150)
+    assert {image["file_name"] for image in held["images"]} == {f"{k}.jpg" for k in IOUS}
+    assert differences(filled) == []
+    with pytest.raises(InputError, match="--format voc: allowed are sa1b, coco"):
+        releases.make(filled, Request("v2", format="voc"), {})
+
+
 def test_an_empty_lake_can_be_released_with_every_table(lake, monkeypatch):
     monkeypatch.setattr(releases, "TABLES", TABLES)
     made = releases.make(lake, Request("v1"), {})
