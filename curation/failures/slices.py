@@ -14,6 +14,8 @@ from curation.failures.rules import Condition
 from curation.failures.significance import Contrasts, Labelled, contrasts
 from curation.settings import FailureSettings
 
+#: A cut point that means the same in every search is worth more than a quantile of this one, which may say nearly the same.
+QUANTILE_DISCOUNT = 0.95
 #: Places of conditions, ascending.
 Rule = tuple[int, ...]
 
@@ -47,7 +49,11 @@ def candidates(
         level, n_tried = search.refined(beam, found)
         n_examined += n_tried
     kept = search.told(found)
-    rules = tuple(sorted(kept, key=lambda rule: (-kept[rule], rule)))
+    worth = {
+        rule: t * QUANTILE_DISCOUNT ** sum(conditions[k].operator != "=" for k in rule)
+        for rule, t in kept.items()
+    }
+    rules = tuple(sorted(kept, key=lambda rule: (-worth[rule], rule)))
     member = np.zeros((len(of), len(rules)), bool)
     for k, rule in enumerate(rules):
         member[:, k] = search.members(rule)
