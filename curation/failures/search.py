@@ -99,8 +99,8 @@ def search(of: Population, settings: FailureSettings = FAILURES, seed: int = 0) 
     last = _by_image(of, ~in_first & np.isfinite(of.is_bad))
     conditions = rules.conditions(of.attributes, of.values, first)
     tried, n_examined = _slices(of, first, conditions, settings)
-    balls, n_balls = _balls(of, in_first, first, settings, rng)
-    tried += balls
+    balls, n_balls = _balls(of, in_first, first, tried, settings, rng)
+    tried = tried + balls
     told, n_tested = _tested(of, last, tried, settings)
     kept = _once(told, settings)
     groups = tuple(_described(of, group, conditions, rng) for group in kept)
@@ -109,11 +109,14 @@ def search(of: Population, settings: FailureSettings = FAILURES, seed: int = 0) 
 
 @dataclass(frozen=True)
 class _Tried:
-    """A group of the first half: its rule, or a ball."""
+    """A group of the first half: its rule, or a ball. It must fail more than the rest `inside` another one; else outside
+    all those before it.
+    """
 
     conditions: tuple[Condition, ...] | None
     balls: neighbours.Balls | None = None
     number: int = 0
+    inside: "_Tried | None" = None
 
     def holds(self, of: Population, at: np.ndarray) -> np.ndarray:
         """Which of the masks at these places belong to it, bool (n,)."""
@@ -151,14 +154,15 @@ def _slices(
     """Rules to be tested, and how many were looked at."""
     labelled = _labelled(of, first)
     found = slices.candidates(labelled, rules.matrix(conditions, of.values, first), conditions, settings)
-    chosen = _apart(labelled, found.member, settings)
-    return [_Tried(tuple(conditions[k] for k in found.rules[r])) for r in chosen], found.n_examined
+    every = [_Tried(tuple(conditions[k] for k in rule)) for rule in found.rules]
+    return _apart(labelled, every, found.member, np.zeros(len(first), bool), settings), found.n_examined
 
 
 def _balls(
     of: Population,
     in_first: np.ndarray,
     first: np.ndarray,
+    known: Sequence[_Tried],
     settings: FailureSettings,
     rng: np.random.Generator,
 ) -> tuple[list[_Tried], int]:
@@ -185,30 +189,45 @@ def _balls(
     )
     order = np.argsort(-np.nan_to_num(told.t), kind="stable")
     order = order[is_kept[order]]
-    chosen = _apart(labelled, member[:, order], settings)
-    return [tried[order[k]] for k in chosen], len(tried)
+    # Small masks look alike: neighbours must fail for more than what a rule says already.
+    held = np.zeros(len(first), bool)
+    for group in known:
+        held |= group.holds(of, first)
+    return _apart(labelled, [tried[k] for k in order], member[:, order], held, settings), len(tried)
 
 
-def _apart(of: Labelled, member: np.ndarray, settings: FailureSettings) -> list[int]:
-    """Which candidates (n, R), clearest first, are worth a test: those that fail outside what the ones before them
-    hold, or tell clearly inside one of them.
+def _apart(
+    of: Labelled, tried: Sequence[_Tried], member: np.ndarray, held: np.ndarray, settings: FailureSettings
+) -> list[_Tried]:
+    """Which candidates, clearest first, are worth a test: those that fail outside what is `held` (n,) and what the ones
+    before them hold, or tell clearly inside one of them; `member` (n, R) says which masks are theirs.
     """
+    kept: list[_Tried] = []
     chosen: list[int] = []
-    held = np.zeros(len(of), bool)
-    for k in range(member.shape[1]):
+    held = held.copy()
+    for k in range(len(tried)):
         if len(chosen) == settings.most_tested:
             break
         ours = member[:, k]
         if any(_jaccard(ours, member[:, other]) >= settings.same_jaccard for other in chosen):
             continue
-        if _tells(of, ours, ~held, settings, settings.least_t) or any(
-            _tells(of, ours, member[:, other], settings, settings.least_gain_t)
-            for other in chosen
-            if not (ours & ~member[:, other]).any()
-        ):
-            chosen.append(k)
-            held |= ours
-    return chosen
+        inside = None
+        if not _tells(of, ours, ~held, settings, settings.least_t):
+            inside = next(
+                (
+                    place
+                    for place, other in enumerate(chosen)
+                    if not (ours & ~member[:, other]).any()
+                    and _tells(of, ours, member[:, other], settings, settings.least_gain_t)
+                ),
+                None,
+            )
+            if inside is None:
+                continue
+        kept.append(replace(tried[k], inside=None if inside is None else kept[inside]))
+        chosen.append(k)
+        held |= ours
+    return kept
 
 
 def _tells(
@@ -228,7 +247,12 @@ def _tells(
 def _tested(
     of: Population, last: np.ndarray, tried: Sequence[_Tried], settings: FailureSettings
 ) -> tuple[list[Group], int]:
-    """Groups that fail on the other half too, most certain first, and how many were tested there."""
+    """Groups that fail on the other half too, most certain first, and how many were tested there.
+
+    A group that overlaps one that fails does so too, for that reason alone. So the p-value is the larger of two: against all
+    others, and outside (or inside) the groups that were tried before it (intersection-union test; Berger, Technometrics
+    24, 1982).
+    """
     labelled = _labelled(of, last)
     member = np.zeros((len(last), len(tried)), bool)
     for k, one in enumerate(tried):
@@ -236,6 +260,7 @@ def _tested(
     found = contrasts(labelled, member)
     # What cannot be tested is told by what is known before any label is looked at, so it takes no power from the rest.
     kept = np.flatnonzero((found.n_images >= settings.least_images) & (found.n_masks >= settings.least_masks))
+    found = replace(found, p_value=np.maximum(found.p_value, _p_beyond(of, last, labelled, tried, member)))
     q = np.ones(len(tried))
     q[kept] = q_values(found.p_value[kept])
     is_told = (q <= settings.most_false) & (found.difference >= settings.least_difference)
@@ -244,6 +269,20 @@ def _tested(
     # Of two that are as certain the one with a rule comes first.
     groups.sort(key=lambda group: (group.p_value, group.kind != SLICE, group.words))
     return groups, len(kept)
+
+
+def _p_beyond(
+    of: Population, last: np.ndarray, labelled: Labelled, tried: Sequence[_Tried], member: np.ndarray
+) -> np.ndarray:
+    """p-value of each group (R,) among the masks that it must tell among; 1 where it has none of them."""
+    p = np.ones(len(tried))
+    held = np.zeros(len(last), bool)
+    for k, one in enumerate(tried):
+        among = ~held if one.inside is None else one.inside.holds(of, last)
+        if (member[:, k] & among).any():
+            p[k] = contrasts(labelled[among], member[among][:, [k]]).p_value[0]
+        held |= member[:, k]
+    return p
 
 
 def _group(
