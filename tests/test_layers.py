@@ -23,7 +23,7 @@ LAYERS = (
     {"sampling", "gold"},
     {"generation", "training", "formats"},
     {"measures"},
-    {"shards", "runs", "queries", "conditions", "prompt", "lake", "storage", "locks", "connections"},
+    {"shards", "runs", "queries", "conditions", "prompt", "lake", "views", "storage", "locks", "connections"},
     {"masks"},
     {"schemas", "settings", "errors", "ids", "whole_files"},
 )

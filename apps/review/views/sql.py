@@ -9,10 +9,10 @@ import streamlit as st
 from apps.review import access, data, reports, tables
 from curation import prompt
 from curation.errors import CurationError
-from curation.lake import VIEWS
 from curation.queries import NO_DEFAULT, Parameter, Query
 from curation.schemas import TABLES
 from curation.settings import PROMPT
+from curation.views import VIEWS
 
 FIRST_QUESTION = """SELECT stage, cycle, count(*) AS n_masks
 FROM current_masks

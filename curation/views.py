@@ -1,0 +1,107 @@
+"""Views that every lake has, as SQL over its tables."""
+
+from curation.settings import REVIEW
+
+#: `current_masks` leaves out what a correction has superseded; `current_images` names
+#: for every image of a stage and cycle the newest run that read it, so that a retuned run stands for its source.
+#: `current_verdicts` leaves out what its rater took back or said anew.
+#: `settled_verdicts` has, for every judged mask of a sample, the verdict that counts: see `review.adjudication`.
+VIEWS = {
+    "current_masks": """
+        SELECT masks.* FROM masks
+        ANTI JOIN (SELECT supersedes FROM masks WHERE supersedes IS NOT NULL) AS corrections
+            ON corrections.supersedes = masks.mask_id
+    """,
+    "current_images": """
+        SELECT
+            runs.stage,
+            runs.cycle,
+            images.image_id,
+            max(images.run_id) AS run_id
+        FROM images
+        INNER JOIN runs USING (run_id)
+        WHERE runs.kind <> 'gold'
+        GROUP BY runs.stage, runs.cycle, images.image_id
+    """,
+    "current_verdicts": """
+        SELECT verdicts.* FROM verdicts
+        ANTI JOIN (SELECT replaces FROM verdicts WHERE replaces IS NOT NULL) AS later
+            ON later.replaces = verdicts.verdict_id
+        WHERE verdicts.decision <> 'withdrawn'
+    """,
+    # Of equally many votes none wins. Who is unsure has no vote where another is sure; skips are no verdicts.
+    "settled_verdicts": f"""
+        WITH opinions AS (
+            SELECT * FROM current_verdicts
+            WHERE
+                sample IS NOT NULL
+                AND decision <> 'skip'
+                AND purpose IN ('review', 'double_review', 'adjudicate')
+        ),
+
+        votes AS (
+            SELECT
+                sample,
+                mask_id,
+                run_id,
+                image_id,
+                list(DISTINCT rater ORDER BY rater) AS raters,
+                count(DISTINCT rater) FILTER (WHERE purpose <> 'adjudicate') AS n_raters,
+                count(*) FILTER (WHERE purpose <> 'adjudicate' AND decision = 'accept') AS n_accept,
+                count(*) FILTER (WHERE purpose <> 'adjudicate' AND decision = 'fix') AS n_fix,
+                count(*) FILTER (WHERE purpose <> 'adjudicate' AND decision = 'reject') AS n_reject,
+                count(*) FILTER (WHERE purpose <> 'adjudicate' AND decision = 'unsure') AS n_unsure,
+                arg_max(
+                    {{'decision': decision, 'rating': rating, 'reasons': reasons}}, (committed_at, given_at, verdict_id)
+                ) FILTER (WHERE purpose = 'adjudicate') AS last_word,
+                median(rating) FILTER (WHERE purpose <> 'adjudicate') AS median_rating,
+                max(rating) FILTER (WHERE purpose <> 'adjudicate')
+                - min(rating) FILTER (WHERE purpose <> 'adjudicate') AS rating_gap,
+                list(DISTINCT reasons) AS all_reasons,
+                max(committed_at) AS committed_at
+            FROM opinions
+            GROUP BY sample, mask_id, run_id, image_id
+        ),
+
+        decided AS (
+            SELECT
+                *,
+                last_word IS NOT NULL AS is_adjudicated,
+                CASE
+                    WHEN last_word IS NOT NULL THEN last_word.decision
+                    WHEN n_accept > greatest(n_fix, n_reject) THEN 'accept'
+                    WHEN n_fix > greatest(n_accept, n_reject) THEN 'fix'
+                    WHEN n_reject > greatest(n_accept, n_fix) THEN 'reject'
+                    WHEN n_accept + n_fix + n_reject = 0 THEN 'unsure'
+                END AS decision
+            FROM votes
+        )
+
+        SELECT
+            sample,
+            mask_id,
+            run_id,
+            image_id,
+            decision,
+            CASE
+                WHEN is_adjudicated AND decision <> 'unsure' THEN decision = 'accept'
+                WHEN NOT is_adjudicated AND n_accept <> n_fix + n_reject THEN n_accept > n_fix + n_reject
+            END AS is_accepted,
+            CASE WHEN is_adjudicated THEN last_word.rating ELSE median_rating END::DOUBLE AS rating,
+            CASE
+                WHEN is_adjudicated THEN last_word.reasons ELSE list_sort(list_distinct(flatten(all_reasons)))
+            END AS reasons,
+            n_raters,
+            n_accept,
+            n_fix,
+            n_reject,
+            n_unsure,
+            raters,
+            is_adjudicated,
+            NOT is_adjudicated AND (
+                decision IS NULL OR coalesce(rating_gap, 0) >= {REVIEW.rating_gap}
+            ) AS needs_adjudication,
+            committed_at
+        FROM decided
+    """,
+}
