@@ -1,13 +1,14 @@
 """A lake of squares that are too large, corrections of them, and gold of the right size."""
 
+from datetime import datetime, timezone
 from uuid import uuid4
 
 import numpy as np
 from lakes import image_row, mask_rows, spec
 
 from curation import masks, runs
-from curation.ids import mask_id
-from curation.lake import Lake
+from curation.ids import mask_id, unpack_mask_id
+from curation.lake import Lake, insert
 from curation.review import drawing
 from curation.review.drawing import DrawnMask
 from curation.schemas import TABLES
@@ -52,14 +53,24 @@ def add_gold(lake: Lake, rows: list[dict], side: int) -> None:
 
 
 def correct(lake: Lake, rows: list[dict], side: int) -> None:
-    """Ann draws the masks at another size."""
-    for row in rows:
-        drawn = DrawnMask(
-            drawn_id=str(uuid4()),
-            rater="ann",
-            image_id=row["image_id"],
-            run_id=row["run_id"],
-            segmentation=masks.to_coco(square(row["mask_index"], side)),
-            supersedes=row["mask_id"],
-        )
-        drawing.save(lake, drawn)
+    """Ann draws the masks at another size, all in one commit."""
+
+    def work(con) -> None:
+        run_id = drawing.correct_run(con, rows[0]["run_id"])
+        first = {row["image_id"]: drawing.next_index(con, run_id, _number(row)) for row in rows}
+        made, told = [], []
+        for row in rows:
+            image = {**row, "image_number": _number(row)}
+            shape = square(row["mask_index"], side)
+            mask = drawing.mask_row(run_id, first[row["image_id"]], image, shape, {**row, "label": None})
+            first[row["image_id"]] += 1
+            drawn = DrawnMask(str(uuid4()), "ann", row["image_id"], row["run_id"], {}, row["mask_id"])
+            made.append(mask)
+            told.append(drawing.drawn_row(drawn, mask, shape, row, datetime.now(timezone.utc)))
+        insert(con, {"masks": TABLES["masks"].table(made), "drawn_masks": TABLES["drawn_masks"].table(told)})
+
+    lake.commit(work, "corrections")
+
+
+def _number(row: dict) -> int:
+    return unpack_mask_id(row["mask_id"])[1]
