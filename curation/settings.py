@@ -151,6 +151,8 @@ class VerifierSettings:
     leaves: int = 8
     least_masks_in_leaf: int = 20
     l2_regularization: float = 1.0
+    #: Share of the columns that a split may choose from, 0..1: many of them tell the same, and trees that differ err less.
+    columns_share: float = 0.3
     #: Principal components of the embedding: its hundreds of numbers are more than so few images can bear.
     embedding_components: int = 16
     #: A mask is taken for good from this chance on, 0..1, where the card compares with people's yes or no.

@@ -14,6 +14,8 @@ from curation.verifier.features import Features
 
 #: Types beyond those that skops knows to be harmless: the trees themselves, arrays of numbers.
 TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
+#: What is surer may not count against a mask: where labels are few, that keeps chance out.
+RISING = ("predicted_iou", "stability_score")
 _NEEDED_BY = "a verifier by gradient boosting"
 
 
@@ -47,6 +49,7 @@ class GradientBoosting:
             "max_leaf_nodes": VERIFIER.leaves,
             "min_samples_leaf": VERIFIER.least_masks_in_leaf,
             "l2_regularization": VERIFIER.l2_regularization,
+            "max_features": VERIFIER.columns_share,
             "n_components": VERIFIER.embedding_components,
         }
     )
@@ -61,7 +64,10 @@ class GradientBoosting:
             components = _components(features, n_components, seed)
             table = _table(features, components)
             columns = np.flatnonzero(~np.isnan(table).all(axis=0))
-            trees = HistGradientBoostingClassifier(**settings, early_stopping=False, random_state=seed)
+            rising = [int(k < len(features.names) and features.names[k] in RISING) for k in columns]
+            trees = HistGradientBoostingClassifier(
+                **settings, monotonic_cst=rising, early_stopping=False, random_state=seed
+            )
             return Boosted(trees.fit(table[:, columns], is_good), components, columns)
 
     def dump(self, fitted: Boosted) -> bytes:

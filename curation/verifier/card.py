@@ -72,12 +72,13 @@ def card(lake: Lake, name: str, run_id: int | None = None) -> Card:
             "`curation app` and `curation gold match` judge"
         )
     design = _design(lake, name, found)
+    said = judged.opinions(lake, name, run_id)
     learned_images = stored.images(row["model"])
     rows = [
         *_overall(found, design),
         *_against_single_scores(found, design),
         *_correlations(found, design),
-        *_people(lake, name, run_id, found, design),
+        *_people(said, found, design),
         *_slices(found, design),
         *_ageing(found, row, learned_images, design),
     ]
@@ -86,7 +87,7 @@ def card(lake: Lake, name: str, run_id: int | None = None) -> Card:
         rows=pa.Table.from_pylist(rows, schema=ROWS),
         curves=_curves(found),
         bins=_bins(found),
-        notes=_notes(lake, name, run_id, found, row),
+        notes=_notes(said, found, row),
     )
 
 
@@ -158,14 +159,14 @@ def _correlations(found: Judged, design: str) -> Iterator[dict]:
                 yield _row(figure, of, estimate, found, chosen, design)
 
 
-def _people(lake: Lake, name: str, run_id: int | None, found: Judged, design: str) -> Iterator[dict]:
+def _people(said: list[list[dict]], found: Judged, design: str) -> Iterator[dict]:
     """Accuracy against what people settled, and beside a person's own against the majority of the others."""
     settled = found.source == "verdict"
     if settled.any():
         right = (found.score[settled] >= VERIFIER.good_from) == found.is_good[settled]
         told = figures.estimates({"a": figures.mean(right)}, found.image_id[settled])["a"]
         yield _row("accuracy_settled", OF_VERIFIER, told, found, settled, design)
-    pairs, least_others = _held_out(lake, name, run_id)
+    pairs, least_others = _held_out(said)
     if pairs is None:
         return
     of_person = pairs.of_person == pairs.of_rest
@@ -188,10 +189,10 @@ def _people(lake: Lake, name: str, run_id: int | None, found: Judged, design: st
         }
 
 
-def _held_out(lake: Lake, name: str, run_id: int | None) -> tuple[HeldOut | None, int]:
+def _held_out(said: list[list[dict]]) -> tuple[HeldOut | None, int]:
     """Raters against a majority of two or more others, else against one other; None where no two judged one mask."""
     for least_others in (2, 1):
-        pairs = judged.held_out(lake, name, least_others, run_id)
+        pairs = judged.held_out(said, least_others)
         if len(pairs.mask_id):
             return pairs, least_others
     return None, 0
@@ -241,7 +242,7 @@ def _bins(found: Judged) -> pa.Table:
     )
 
 
-def _notes(lake: Lake, name: str, run_id: int | None, found: Judged, row: dict) -> list[str]:
+def _notes(said: list[list[dict]], found: Judged, row: dict) -> list[str]:
     notes = []
     missing = json.loads(row["settings"]).get("missing", {})
     lacking = [f"{group} for {share:.0%}" for group, share in missing.items() if share > 0]
@@ -257,7 +258,7 @@ def _notes(lake: Lake, name: str, run_id: int | None, found: Judged, row: dict) 
         notes.append("Correlation with people's ratings: cannot tell, no judged mask has a rating.")
     if np.isnan(found.gold_iou).all():
         notes.append("Correlation with gold: cannot tell, no judged mask is matched with gold.")
-    if _held_out(lake, name, run_id)[0] is None:
+    if _held_out(said)[0] is None:
         notes.append("A person's own accuracy: cannot tell, no mask was judged by two people or more.")
     n_cycles = len({*zip(found.stage.tolist(), found.cycle.tolist(), strict=True)})
     if n_cycles == 1:
@@ -268,7 +269,7 @@ def _notes(lake: Lake, name: str, run_id: int | None, found: Judged, row: dict) 
 def _design(lake: Lake, name: str, found: Judged) -> str:
     sources, counts = np.unique(found.source.astype(str), return_counts=True)
     told = ", ".join(f"{count:,} by {source}" for source, count in zip(sources, counts, strict=True))
-    designs = judged.designs(lake, name)
+    designs = judged.designs(lake, name) if "verdict" in sources else []
     drawn = f"; verdicts from samples drawn {', '.join(designs)}, unweighted" if designs else ""
     return f"judged masks with held-out scores ({told}){drawn}; image as cluster"
 

@@ -19,6 +19,10 @@ _OF_FEATURES = (
     "touches_bottom", "n_components", "n_holes", "solidity", "elongation", "stray_share", "boundary_smoothness",
 )  # fmt: skip
 _OF_OVERLAPS = ("n_overlaps", "highest_iou", "highest_own_share", "highest_other_share")
+_OF_LEDGER = (
+    "n_suppressed", "suppressed_predicted_iou", "suppressed_area_ratio", "suppressed_area_spread",
+    "best_other_slot", "larger_slot_ratio",
+)  # fmt: skip
 _OF_COVERAGE = ("n_masks", "covered_share", "mean_depth", "crowdedness")
 
 #: Columns by the work that fills them: name -> SQL. What people or gold say of a mask is none of them.
@@ -29,6 +33,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "predicted_iou_over_image": "masks.predicted_iou - of_image.predicted_iou",
         "stability_over_image": "masks.stability_score - of_image.stability_score",
     },
+    # How many prompts gave the same mask, and what else the model saw at its own point.
+    "ledger": {name: f"ledger.{name}" for name in _OF_LEDGER},
     "measures": {
         **{name: f"features.{name}" for name in _OF_FEATURES},
         "holes_share": "features.holes_px / nullif(features.area_px, 0)",
@@ -87,6 +93,55 @@ _VALUES = f"""
         SELECT mask_id, {", ".join(f"coalesce({name}, 0) AS {name}" for name in _OF_OVERLAPS)}
         FROM measured
         LEFT JOIN touched USING (mask_id)
+    ),
+
+    of_ledger AS (
+        SELECT candidate_id, candidate_index // 3 AS point, image_id, predicted_iou, area_px, fate, duplicate_of
+        FROM candidates
+        WHERE run_id = $run_id AND candidate_id BETWEEN $first_id AND $last_id
+    ),
+
+    kept AS (
+        SELECT candidate_id AS mask_id, point, image_id, area_px
+        FROM of_ledger
+        WHERE fate = 'kept'
+    ),
+
+    suppressed AS (
+        SELECT
+            kept.mask_id,
+            count(*) AS n_suppressed,
+            avg(of_ledger.predicted_iou) AS suppressed_predicted_iou,
+            avg(of_ledger.area_px / kept.area_px) AS suppressed_area_ratio,
+            stddev_pop(of_ledger.area_px / kept.area_px) AS suppressed_area_spread
+        FROM of_ledger
+        INNER JOIN kept ON kept.mask_id = of_ledger.duplicate_of
+        GROUP BY kept.mask_id
+    ),
+
+    other_slots AS (
+        SELECT
+            kept.mask_id,
+            max(of_ledger.predicted_iou) AS best_other_slot,
+            min(of_ledger.area_px / kept.area_px) FILTER (WHERE of_ledger.area_px > kept.area_px) AS larger_slot_ratio
+        FROM of_ledger
+        INNER JOIN kept USING (image_id, point)
+        WHERE of_ledger.candidate_id <> kept.mask_id
+        GROUP BY kept.mask_id
+    ),
+
+    ledger AS (
+        SELECT
+            kept.mask_id,
+            coalesce(n_suppressed, 0) AS n_suppressed,
+            suppressed_predicted_iou,
+            suppressed_area_ratio,
+            suppressed_area_spread,
+            best_other_slot,
+            larger_slot_ratio
+        FROM kept
+        LEFT JOIN suppressed USING (mask_id)
+        LEFT JOIN other_slots USING (mask_id)
     )
 
     SELECT masks.mask_id, {", ".join(f'CAST({sql} AS FLOAT) AS "{name}"' for name, sql in COLUMNS.items())}
@@ -94,6 +149,7 @@ _VALUES = f"""
     SEMI JOIN wanted USING (mask_id)
     LEFT JOIN of_image USING (image_id)
     LEFT JOIN measured AS features ON features.mask_id = masks.mask_id
+    LEFT JOIN ledger ON ledger.mask_id = masks.mask_id
     LEFT JOIN touching ON touching.mask_id = masks.mask_id
     LEFT JOIN mask_nesting AS nesting
         ON nesting.mask_id = masks.mask_id AND nesting.run_id = $run_id
@@ -129,9 +185,14 @@ class Features:
         return len(self.values)
 
     @property
-    def columns(self) -> list[str]:
-        """The names, and `embedding` where there is one."""
-        return [*self.names, *([EMBEDDING] if self.embedding.shape[1] else [])]
+    def known(self) -> list[str]:
+        """Names of the columns that are known of any mask, and `embedding` where any has one."""
+        names = [
+            name
+            for name, is_known in zip(self.names, ~np.isnan(self.values).all(axis=0), strict=True)
+            if is_known
+        ]
+        return [*names, *([EMBEDDING] if self.embedding.size and not np.isnan(self.embedding).all() else [])]
 
     def __getitem__(self, chosen: np.ndarray) -> "Features":
         """The masks that an index or mask array chooses."""

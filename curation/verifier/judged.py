@@ -29,7 +29,7 @@ _JUDGED = f"""
     INNER JOIN verifier_scores AS scores USING (run_id, mask_id)
     LEFT JOIN image_coverage AS coverage
         ON coverage.run_id = masks.run_id AND coverage.image_id = masks.image_id
-    LEFT JOIN (SELECT mask_id, max(committed_at) AS judged_at FROM settled_verdicts GROUP BY mask_id) AS last
+    LEFT JOIN (SELECT mask_id, max(committed_at) AS judged_at FROM current_verdicts GROUP BY mask_id) AS last
         ON last.mask_id = masks.mask_id
     WHERE
         scores.verifier = $verifier
@@ -137,15 +137,19 @@ def read(lake: Lake, verifier: str, run_id: int | None = None) -> Judged:
     )
 
 
-def held_out(lake: Lake, verifier: str, least_others: int, run_id: int | None = None) -> HeldOut:
-    """Each rater of a mask against the majority of at least `least_others` others; a tie among them is no majority."""
+def opinions(lake: Lake, verifier: str, run_id: int | None = None) -> list[list[dict]]:
+    """What people say of each mask that the verifier scored held out, a list a mask: image_id, mask_id, rater, is_good, score."""
     rows = lake.query(_OPINIONS, {"verifier": verifier, "run_id": run_id}).to_pylist()
+    return [list(of_mask) for _, of_mask in groupby(rows, key=lambda row: row["mask_id"])]
+
+
+def held_out(said: list[list[dict]], least_others: int) -> HeldOut:
+    """Each rater of a mask against the majority of at least `least_others` others; a tie among them is no majority."""
     pairs = []
-    for _, of_mask in groupby(rows, key=lambda row: row["mask_id"]):
-        opinions = list(of_mask)
-        n_good = sum(row["is_good"] for row in opinions)
-        for row in opinions:
-            n_others, n_good_others = len(opinions) - 1, n_good - row["is_good"]
+    for of_mask in said:
+        n_good = sum(row["is_good"] for row in of_mask)
+        for row in of_mask:
+            n_others, n_good_others = len(of_mask) - 1, n_good - row["is_good"]
             if n_others >= least_others and 2 * n_good_others != n_others:
                 of_rest = 2 * n_good_others > n_others
                 pairs.append((row["image_id"], row["mask_id"], row["is_good"], row["score"], of_rest))

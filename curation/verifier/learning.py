@@ -9,16 +9,12 @@ import numpy as np
 from curation.errors import InputError
 from curation.lake import Lake
 from curation.sampling import frame
-from curation.sampling.frame import Frame, Scope
+from curation.sampling.frame import Scope
 from curation.verifier import crossfit, features, methods, stored
 from curation.verifier.features import Features
 
-#: What is read of each labelled mask besides its features: name -> (option it would be blamed on, SQL).
-_LABELS = {
-    "is_bad": ("is_bad", "is_bad"),
-    "label_source": ("label_source", "label_source"),
-    "cycle": ("cycle", "cycle"),
-}
+#: What is read of each labelled mask besides its features, as one value: a check of each expression takes as long.
+_LABELS = {"label": ("label", "{'is_bad': is_bad, 'source': label_source, 'cycle': cycle}")}
 
 
 @dataclass(frozen=True)
@@ -30,6 +26,18 @@ class Request:
     method: str = methods.GRADIENT_BOOSTING
     seed: int = 0
     fitted_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """N labelled masks, sorted by id; arrays (N,). `source` is verdict or gold."""
+
+    run_id: np.ndarray
+    mask_id: np.ndarray
+    image_id: np.ndarray
+    cycle: np.ndarray
+    is_good: np.ndarray
+    source: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,30 +60,41 @@ def fit(lake: Lake, request: Request, on_fit: Callable[[], None] = lambda: None)
     stored.check_name(lake, request.name)
     method = methods.get(request.method)
     version = lake.version()
-    labelled = _labelled(lake, request.scope)
-    is_good = ~labelled.values["is_bad"].to_numpy(zero_copy_only=False).astype(bool)
-    crossfit.check(is_good, labelled.image_id)
-    seen = features.read(lake, labelled.run_id, labelled.mask_id)
-    model = crossfit.fit(method, seen, is_good, labelled.image_id, request.seed, on_fit)
-    scores = model.score(seen, labelled.image_id)
-    rows = stored.score_rows(request.name, labelled.run_id, labelled.mask_id, labelled.image_id, scores)
-    learned = _learned(labelled, is_good, seen)
-    stored.write(
-        lake, _row(request, method, model, labelled, learned, seen, version), stored.dump(model), rows
-    )
+    found = labelled(lake, request.scope)
+    crossfit.check(found.is_good, found.image_id)
+    seen = features.read(lake, found.run_id, found.mask_id)
+    model = crossfit.fit(method, seen, found.is_good, found.image_id, request.seed, on_fit)
+    scores = model.score(seen, found.image_id)
+    rows = stored.score_rows(request.name, found.run_id, found.mask_id, found.image_id, scores)
+    learned = _learned(found, seen)
+    row = {
+        **_row(request, method, model, learned),
+        "columns": seen.known,
+        "snapshot_id": version,
+        "cycle": int(found.cycle.max()),
+    }
+    stored.write(lake, row, stored.dump(model), rows)
     return learned
 
 
-def _labelled(lake: Lake, scope: Scope) -> Frame:
+def labelled(lake: Lake, scope: Scope) -> Labelled:
+    """The masks of a scope that have a label. Raises InputError where none has, and says which runs have some."""
     where = "is_bad IS NOT NULL" if scope.where is None else f"({scope.where}\n) AND is_bad IS NOT NULL"
     try:
-        return frame.read(lake, Scope(scope.run_id, where), _LABELS)
+        found = frame.read(lake, Scope(scope.run_id, where), _LABELS)
     except InputError as error:
         of = f"run {scope.run_id}" if scope.run_id is not None else "the newest run of each image"
         that = f" of which {scope.where}" if scope.where else ""
         raise InputError(
             f"{lake.root}: no mask of {of}{that} has a label, a verdict or a match with gold. {_labels_elsewhere(lake)}"
         ) from error
+    is_bad, source, cycle = (
+        found.values["label"].field(name).to_numpy(zero_copy_only=False)
+        for name in ("is_bad", "source", "cycle")
+    )
+    return Labelled(
+        found.run_id, found.mask_id, found.image_id, cycle, ~is_bad.astype(bool), source.astype(str)
+    )
 
 
 def _labels_elsewhere(lake: Lake) -> str:
@@ -102,28 +121,18 @@ def _labels_elsewhere(lake: Lake) -> str:
     )
 
 
-def _learned(labelled: Frame, is_good: np.ndarray, seen: Features) -> Learned:
-    sources, counts = np.unique(
-        labelled.values["label_source"].to_numpy(zero_copy_only=False), return_counts=True
-    )
+def _learned(found: Labelled, seen: Features) -> Learned:
+    sources, counts = np.unique(found.source, return_counts=True)
     return Learned(
-        n_masks=len(labelled),
-        n_images=len(np.unique(labelled.image_id)),
-        n_bad=int((~is_good).sum()),
+        n_masks=len(found.mask_id),
+        n_images=len(np.unique(found.image_id)),
+        n_bad=int((~found.is_good).sum()),
         n_of_source=dict(zip(sources.tolist(), counts.tolist(), strict=True)),
         missing=seen.missing(),
     )
 
 
-def _row(
-    request: Request,
-    method: methods.Installed,
-    model: crossfit.Model,
-    labelled: Frame,
-    learned: Learned,
-    seen: Features,
-    version: int,
-) -> dict:
+def _row(request: Request, method: methods.Installed, model: crossfit.Model, learned: Learned) -> dict:
     settings = {
         "method": dict(method.settings),
         "run_id": request.scope.run_id,
@@ -136,14 +145,11 @@ def _row(
     return {
         "verifier": request.name,
         "method": method.name,
-        "columns": seen.columns,
         "settings": json.dumps(settings, sort_keys=True),
         "versions": json.dumps(dict(method.versions)),
         "n_masks": learned.n_masks,
         "n_images": learned.n_images,
         "n_bad": learned.n_bad,
-        "snapshot_id": version,
         "seed": request.seed,
-        "cycle": int(labelled.values["cycle"].to_numpy().max()),
         "fitted_by": request.fitted_by,
     }

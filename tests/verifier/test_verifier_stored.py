@@ -1,0 +1,155 @@
+"""Verifiers in the lake: what is read back scores as before, and nothing else is read."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from verified_lake import LINE, features_of, fill, install_plugin
+
+from curation.errors import InputError, LakeError
+from curation.sampling.frame import Scope
+from curation.verifier import crossfit, features, learning, methods, stored
+
+skops = pytest.importorskip("skops.io")
+
+
+def learn(lake, name="v", method="gradient_boosting", **scope):
+    return learning.fit(lake, learning.Request(name, Scope(**scope), method))
+
+
+@pytest.fixture
+def plugged(lake, tmp_path, monkeypatch):
+    install_plugin(tmp_path, monkeypatch)
+    fill(lake)
+    return lake
+
+
+def test_a_fit_keeps_the_verifier_and_held_out_scores_of_what_it_learned_from(lake):
+    """Gradient boosting itself: the stored model scores as it did, and the same seed learns the same."""
+    fill(lake, n_images=6)
+    learned = learn(lake)
+    row = stored.get(lake, "v")
+    assert (learned.n_masks, learned.n_images, row["n_masks"], row["n_images"]) == (120, 6, 120, 6)
+    assert (
+        row["n_bad"]
+        == lake.con.execute("SELECT count(*) FROM gold_matches WHERE error_kind <> 'none'").fetchone()[0]
+    )
+    assert row["columns"][:2] == ["predicted_iou", "stability_score"]
+    assert "embedding" not in row["columns"]
+    assert hashlib.sha256(row["model"]).hexdigest() == row["model_sha256"]
+    held = lake.query("SELECT * FROM verifier_scores ORDER BY mask_id")
+    assert held.num_rows == 120
+    assert held["is_held_out"].to_pylist() == [True] * 120
+
+    model = stored.load(lake, "v")
+    seen = features.read(lake, held["run_id"].to_numpy(), held["mask_id"].to_numpy())
+    again = model.score(seen, held["image_id"].to_numpy())
+    assert np.array_equal(again.astype(np.float32), held["score"].to_numpy())
+    learn(lake, "w")
+    same = lake.query("SELECT score FROM verifier_scores WHERE verifier = 'w' ORDER BY mask_id")["score"]
+    assert same.to_pylist() == held["score"].to_pylist()
+
+
+def test_boosting_loads_numbers_and_nothing_that_could_run():
+    boosting = methods.get("gradient_boosting").method
+
+    class Harmful:
+        pass
+
+    for strange in (Harmful(), np.testing.assert_equal):
+        with pytest.raises(LakeError, match="could run code"):
+            boosting.load(skops.dumps({"trees": strange, "components": None, "columns": np.arange(2)}))
+
+
+def test_boosting_takes_masks_without_embedding_and_columns_that_nobody_knows():
+    rng = np.random.default_rng(0)
+    seen = features_of(rng.random(120), n_dims=12)
+    vectors = rng.normal(size=(120, 12)).astype(np.float32)
+    vectors[::3] = np.nan
+    seen = features.Features(seen.names, seen.values, vectors)
+    boosting = methods.get("gradient_boosting").method
+    fitted = boosting.fit(seen, vectors[:, 0] > 0, np.arange(120), seed=1)
+    scores = boosting.load(boosting.dump(fitted)).score(seen)
+    assert np.array_equal(scores, fitted.score(seen))
+    known = ~np.isnan(vectors[:, 0])
+    assert scores[known & (vectors[:, 0] > 0)].mean() > scores[known & (vectors[:, 0] <= 0)].mean() + 0.2
+    # A column that was never known when it learned changes nothing later.
+    seen.values[:, seen.names.index("edge_alignment")] = 1
+    assert np.array_equal(fitted.score(seen), scores)
+
+
+def test_a_model_whose_bytes_changed_is_refused(plugged):
+    learn(plugged, method="line")
+    plugged.con.execute("UPDATE verifiers SET model = encode('other')")
+    with pytest.raises(LakeError, match="changed since and is not loaded"):
+        stored.load(plugged, "v")
+
+
+def test_bytes_that_are_no_verifier_are_refused():
+    with pytest.raises(LakeError, match="no verifier"):
+        stored.load_bytes(b"other", LINE)
+
+
+def test_names_are_given_once_and_known_ones_are_told(plugged):
+    learn(plugged, "first", method="line")
+    with pytest.raises(InputError, match=r"'first' is there already.*another name"):
+        learn(plugged, "first", method="line")
+    with pytest.raises(InputError, match="start with a letter"):
+        learn(plugged, "2nd/verifier", method="line")
+    with pytest.raises(LakeError, match="no verifier 'second'; there are: first"):
+        stored.get(plugged, "second")
+
+
+def test_a_method_that_is_installed_learns_and_is_kept(plugged):
+    learn(plugged, method="line")
+    row = stored.get(plugged, "v")
+    assert (row["method"], '"line-verifier": "1.2"' in row["versions"]) == ("line", True)
+    assert '"column": "solidity"' in row["settings"]
+    model = stored.load(plugged, "v")
+    held = plugged.query("SELECT * FROM verifier_scores ORDER BY mask_id")
+    seen = features.read(plugged, held["run_id"].to_numpy(), held["mask_id"].to_numpy())
+    scores = model.score(seen, held["image_id"].to_numpy())
+    assert np.array_equal(scores.astype(np.float32), held["score"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("none", "no such method; there are: gradient_boosting, broken, line, lost, noload"),
+        ("noload", "noload.*has no load; a method has fit, dump and load"),
+        ("lost", "lost.*does not load"),
+        ("broken", "score\\(\\) gave 2 to 2; scores must lie in 0..1"),
+    ],
+)
+def test_a_method_that_does_not_keep_to_the_protocol_is_refused(plugged, method, message):
+    with pytest.raises(InputError, match=message):
+        learn(plugged, method=method)
+    assert plugged.con.execute("SELECT count(*) FROM verifiers").fetchone() == (0,)
+
+
+def test_a_score_of_the_wrong_shape_is_refused():
+    with pytest.raises(InputError, match=r"gave shape \(3,\); it must be \(2,\)"):
+        methods.checked("x", [0, 1, 0], 2)
+    with pytest.raises(InputError, match="without NaN"):
+        methods.checked("x", [np.nan, 1], 2)
+
+
+def test_no_label_says_where_there_are_some(lake):
+    fill(lake, has_gold=False)
+    with pytest.raises(InputError, match="no labels at all: judge a sample"):
+        learn(lake)
+    fill(lake, run_id=2)
+    with pytest.raises(InputError, match=r"no mask of run 1 has a label.*Labels are in run 2 \(240 masks\)"):
+        learn(lake, run_id=1)
+    with pytest.raises(InputError, match="of which area_px < 0 has a label"):
+        learn(lake, run_id=2, where="area_px < 0")
+
+
+def test_masks_without_any_score_are_learned_from_by_their_measures(lake):
+    fill(lake, n_images=6, has_scores=False)
+    found = learning.labelled(lake, Scope())
+    seen = features.read(lake, found.run_id, found.mask_id)
+    assert np.isnan(seen.column("predicted_iou")).all()
+    model = crossfit.fit(LINE, seen, found.is_good, found.image_id, seed=0)
+    scores = model.score(seen, found.image_id)
+    assert scores[found.is_good].mean() > scores[~found.is_good].mean() + 0.2
