@@ -280,7 +280,7 @@ def _figures(lake: Lake, run_ids: list[int]) -> Iterator[str]:
 def _agreement(lake: Lake, run_ids: list[int]) -> Iterator[Sequence[object]]:
     for row in _report(lake, "gold_agreement", run_ids):
         about = AGREEMENT.get((row["figure"], row["iou_threshold"]))
-        if about:
+        if about and row["estimate"] is not None:
             told = number if row["figure"] in MEANS else share
             said = told(row["estimate"], row["low"], row["high"])
             unit = "gold mask" if row["figure"] == "recall" else "mask"
@@ -314,7 +314,7 @@ def _coverage(lake: Lake, run_ids: list[int]) -> Iterator[Sequence[object]]:
 
 def _estimated(lake: Lake) -> Iterator[Sequence[object]]:
     for row in _report(lake, "quality_estimate"):
-        if row["figure"] in ESTIMATED:
+        if row["figure"] in ESTIMATED and row["estimate"] is not None:
             said = share(row["estimate"], row["low"], row["high"])
             yield f"sample {row['sample']}", ESTIMATED[row["figure"]], said, _behind(row), row["design"]
 
