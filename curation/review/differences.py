@@ -1,8 +1,9 @@
 """What changed between two versions of the lake: masks added, superseded and withdrawn by run, and what that did to quality.
 
-A correction counts for the run that it corrects. *Added*: new masks that correct none, drawn objects too. *Superseded*:
-masks that were current and have a correction now. *Withdrawn*: masks that were current and are not in the lake any more,
-or that people have rejected since, in a sample or in a batch, without a correction.
+A correction counts for the run that it corrects. *Added*: masks that stand now, drawn objects too, in the place of none
+that stood before. *Superseded*: masks that stood and are replaced by a correction. *Withdrawn*: masks that stood and are
+not in the lake any more, or that people have rejected since, in a sample or in a batch. So those after are those before,
+with the added and without the withdrawn.
 
 Quality is of the masks that are current at each version, withdrawn ones left out:
 
@@ -74,17 +75,40 @@ _STANDING = """
     ANTI JOIN rejected ON rejected.mask_id = masks.mask_id
 """
 _COUNTS = """
+    WITH RECURSIVE corrections AS (
+        SELECT mask_id, supersedes FROM masks WHERE supersedes IS NOT NULL
+    ),
+
+    -- Masks that stand now, with everything that they were corrected from.
+    origins AS (
+        SELECT mask_id, supersedes AS origin FROM masks_after WHERE supersedes IS NOT NULL
+        UNION ALL
+        SELECT origins.mask_id, corrections.supersedes AS origin
+        FROM origins
+        INNER JOIN corrections ON corrections.mask_id = origins.origin
+    ),
+
+    replaced AS (
+        SELECT origins.mask_id, origins.origin
+        FROM origins
+        INNER JOIN masks_before ON masks_before.mask_id = origins.origin
+    )
+
     SELECT
         coalesce(a.run_id, b.run_id) AS run_id,
         count(b.mask_id) AS n_masks_before,
-        count(a.mask_id) FILTER (WHERE b.mask_id IS NULL AND a.supersedes IS NULL) AS n_added,
-        count(b.mask_id) FILTER (WHERE a.mask_id IS NULL AND superseded.mask_id IS NOT NULL) AS n_superseded,
-        count(b.mask_id) FILTER (WHERE a.mask_id IS NULL AND superseded.mask_id IS NULL) AS n_withdrawn,
+        count(a.mask_id) FILTER (
+            WHERE b.mask_id IS NULL AND a.mask_id NOT IN (SELECT mask_id FROM replaced)
+        ) AS n_added,
+        count(b.mask_id) FILTER (
+            WHERE a.mask_id IS NULL AND b.mask_id IN (SELECT origin FROM replaced)
+        ) AS n_superseded,
+        count(b.mask_id) FILTER (
+            WHERE a.mask_id IS NULL AND b.mask_id NOT IN (SELECT origin FROM replaced)
+        ) AS n_withdrawn,
         count(a.mask_id) AS n_masks_after
     FROM masks_before AS b
     FULL JOIN masks_after AS a ON a.mask_id = b.mask_id
-    LEFT JOIN (SELECT DISTINCT supersedes AS mask_id FROM masks WHERE supersedes IS NOT NULL) AS superseded
-        ON superseded.mask_id = b.mask_id
     GROUP BY ALL
     ORDER BY 1
 """
