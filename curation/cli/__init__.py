@@ -27,6 +27,7 @@ GROUPS = (
     "route",
     "mine",
     "queries",
+    "train",
     "stage",
     "cycle",
     "check",

@@ -50,7 +50,7 @@ def train(
         float,
         typer.Option(min=0, max=0.9, help="Share of the images, 0..1, that judge and are never trained on."),
     ] = _DEFAULT.held_out_share,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps at most. The default is 400.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps at most. The default is 200.")] = None,
     epochs: Annotated[
         float | None, typer.Option(min=0.01, help="Passes over the masks, instead of steps.")
     ] = None,
@@ -110,7 +110,7 @@ def _tell(trained: Trained) -> None:
     if trained.iou_before is not None:
         console.print(
             f"held-out IoU {trained.iou_before:.3f} before, {trained.iou_after:.3f} after {trained.n_steps} steps "
-            f"(one point a mask, {trained.n_held_out_images} images never trained on)"
+            f"(best of three masks for one point a mask, {trained.n_held_out_images} images never trained on)"
         )
     if trained.n_steps == 0:
         messages.print("No step made it better: the weights are those of the base model.", style="yellow")
