@@ -102,6 +102,8 @@ def main() -> None:
     prepare(given.workspace, sizes)
     for cycle in range(N_CYCLES + 1):
         run_cycle(given.workspace, cycle, sizes)
+    call(given.workspace, "cycle", "status")
+    call(given.workspace, "stage", "status")
     tell(given.workspace, sizes)
     print(f"{(time.monotonic() - started) / 60:.1f} min")
 
