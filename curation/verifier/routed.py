@@ -3,8 +3,6 @@
 import re
 from dataclasses import dataclass
 
-import duckdb
-
 from curation import conditions
 from curation.errors import InputError, QueryError
 from curation.lake import Lake
@@ -53,11 +51,25 @@ def scored_sql(lake: Lake, score: Score) -> str:
     if score.verifier is not None:
         of = "SELECT mask_id, score::DOUBLE AS score FROM verifier_scores WHERE verifier = $verifier"
     else:
-        conditions.create_view(lake.con, _VIEW)
-        conditions.check_expression(lake.con, "--score", score.expression, _VIEW)
-        # The described masks cost several joins: what stands in the masks themselves is read from there.
-        of = f"SELECT mask_id, ({score.expression}\n)::DOUBLE AS score FROM {_plainest(lake, score.expression)}"
+        of = expression_sql(lake, score.expression, "current_masks", _VIEW)
     return f"SELECT routed.*, {known('score')} AS score FROM ({sql()}) AS routed LEFT JOIN ({of}) AS scores USING (mask_id)"
+
+
+def expression_sql(lake: Lake, expression: str, masks: str, view: str) -> str:
+    """Rows mask_id, score of an expression over `masks`, a table or a subquery; `view` is made where it needs more than
+    these hold, for describing masks costs several joins.
+
+    Raises QueryError where it is no expression over described masks.
+    """
+    lake.con.execute(
+        f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * EXCLUDE (rle_counts) FROM {masks} AS masks"
+    )
+    try:
+        conditions.check_expression(lake.con, "--score", expression, view)
+    except QueryError:
+        conditions.create_view(lake.con, view, masks)
+        conditions.check_expression(lake.con, "--score", expression, view)
+    return f"SELECT mask_id, ({expression}\n)::DOUBLE AS score FROM {view}"
 
 
 def check(lake: Lake, run_id: int | None) -> None:
@@ -107,11 +119,3 @@ def _check_unfitted(expression: str) -> None:
             f"--score {expression!r} looks at {', '.join(named)}, which only labelled masks have: take what every mask has, "
             "such as predicted_iou"
         )
-
-
-def _plainest(lake: Lake, expression: str) -> str:
-    try:
-        lake.con.execute(f"EXPLAIN SELECT ({expression}\n) FROM current_masks")
-    except duckdb.Error:
-        return _VIEW
-    return "current_masks"

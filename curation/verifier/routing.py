@@ -99,7 +99,10 @@ def route(lake: Lake, request: Request) -> Routed:
     if request.name is not None:
         _free_name(lake.con, request.name)
     version = lake.version()
-    calibration = routing_labels.read(lake, score, request.run_id, request.population)
+    try:
+        calibration = routing_labels.read(lake, score, request.run_id, request.population)
+    except duckdb.ConversionException as error:  # what only the values show, such as a text that is no number
+        raise QueryError(f"--score {score.expression!r}: {error}") from error
     chosen = _preset(calibration, request) if request.preset else _promised(calibration, request)
     scored = routed.scored_sql(lake, score)
     row = _row(request, score, calibration, chosen, version)
@@ -114,7 +117,7 @@ def route(lake: Lake, request: Request) -> Routed:
 
     try:
         written = lake.commit(keep, "masks routed")
-    except duckdb.ConversionException as error:  # what only the values show, such as a text that is no number
+    except duckdb.ConversionException as error:  # as above, of masks without labels
         raise QueryError(f"--score {score.expression!r}: {error}") from error
     counts = lake.query(
         "SELECT route, count(*) AS n FROM routes WHERE routing = ? GROUP BY route", [written["routing"]]

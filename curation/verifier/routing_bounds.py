@@ -36,7 +36,7 @@ from numba import njit
 from scipy import special, stats
 
 #: Thresholds that are tried: more cost time and hardly let more masks through.
-MOST_THRESHOLDS = 80
+MOST_THRESHOLDS = 50
 #: What of the image that nobody has seen is bad. Chosen by benchmarks/routing.py: with 1 nothing is promised from 400
 #: images; without it the promise is broken where one image in a hundred fails as a whole.
 UNSEEN_BAD_SHARE = 0.75
@@ -45,8 +45,8 @@ UNSEEN_BAD_SHARE = 0.75
 STAKES = np.array([1.0, 0.85, 0.7, 0.5, 0.35, 0.2])
 _LAID = np.log(np.array([4, 2, 2, 2, 1, 1]) / 12)
 #: A threshold brings a part of the chance to err where the bound, were no mask bad, would be the limit over this. A few
-#: bad masks spoil the first, so there is another.
-_STARTS = (1.0, 1.5)
+#: bad masks spoil the first, so there are more; each has a smaller part. Few images bear no more than two.
+_FEW_STARTS, _STARTS = (1.0, 1.5), (1.2, 2.0, 4.0)
 _STEPS = 50
 #: More masks than this times those there are is no plan.
 _MOST_MORE = 1_000.0
@@ -147,13 +147,8 @@ def least_masks(promise: Promise) -> int:
 def units_from(labelled: Labelled, threshold: float) -> Units:
     """The units with a mask from the threshold on."""
     is_in = labelled.score >= threshold
-    unit, weight = labelled.unit[is_in], labelled.weight[is_in]
-    size = np.bincount(unit, weight, labelled.n_units)
-    bad = np.bincount(unit, weight * labelled.is_bad[is_in], labelled.n_units)
-    there = size > 0
-    size, bad = size[there], bad[there]
-    is_alike = len(size) > 0 and np.ptp(size) <= 1e-9 * size.max()
-    return Units(size, np.minimum(1.0, bad / size), len(unit), bool(is_alike and len(unit) == len(size)))
+    weight = labelled.weight[is_in]
+    return _grouped(labelled.unit[is_in], weight, weight * labelled.is_bad[is_in], labelled.n_units)
 
 
 def upper_bound(units: Units, level: float, is_exact: bool) -> float:
@@ -216,6 +211,14 @@ def log_wealth(size, share, limit, stakes):
     return result
 
 
+def _grouped(unit: np.ndarray, weight: np.ndarray, bad_weight: np.ndarray, n_units: int) -> Units:
+    size, bad = np.bincount(unit, weight, n_units), np.bincount(unit, bad_weight, n_units)
+    there = size > 0
+    size, bad = size[there], bad[there]
+    is_alike = len(size) > 0 and np.ptp(size) <= 1e-9 * size.max()
+    return Units(size, np.minimum(1.0, bad / size), len(unit), bool(is_alike and len(unit) == len(size)))
+
+
 def _clopper_pearson(n_bad: float, n: float, level: float) -> float:
     """Upper bound of a share at one side."""
     return 1.0 if n_bad >= n else float(special.betaincinv(n_bad + 1, n - n_bad, 1 - level))
@@ -255,8 +258,8 @@ class _Tried:
 
 def _tried(labelled: Labelled, promise: Promise) -> Iterator[_Tried]:
     """Thresholds from the strictest on. Where the chance comes in depends on sizes and scores, never on labels."""
-    grid = [(threshold, units_from(labelled, threshold)) for threshold in _grid(labelled)]
-    starts = _starts([units for _, units in grid], promise)
+    grid = _grid(labelled)
+    starts = _starts([units.all_good() for _, units in grid], promise)
     carried = 0.0
     for place, (threshold, units) in enumerate(grid):
         level = carried + (1 - promise.confidence) * starts.count(place) / max(1, len(starts))
@@ -265,37 +268,43 @@ def _tried(labelled: Labelled, promise: Promise) -> Iterator[_Tried]:
         yield _Tried(threshold, units, level, holds)
 
 
-def _starts(grid: list[Units], promise: Promise) -> list[int]:
-    """Places in the grid of the first thresholds that can hold with ease, one for each of _STARTS that there is."""
-    level = (1 - promise.confidence) / len(_STARTS)
-    good = [units.all_good() for units in grid]
-    found = (
-        next(
-            (
-                k
-                for k, units in enumerate(good)
-                if _holds(units, promise.limit / ease, level, promise.is_exact)
-            ),
-            None,
-        )
-        for ease in _STARTS
-    )
-    return [place for place in found if place is not None]
+def _starts(good: list[Units], promise: Promise) -> list[int]:
+    """Places of the first thresholds of which the bound, were all masks good, is so far below the limit."""
+
+    def first(ease: float, level: float) -> int | None:
+        limit, is_exact = promise.limit / ease, promise.is_exact
+        return next((k for k, units in enumerate(good) if _holds(units, limit, level, is_exact)), None)
+
+    eases = _FEW_STARTS
+    if first(_STARTS[-1], (1 - promise.confidence) / len(_STARTS)) is not None:
+        eases = _STARTS
+    places = (first(ease, (1 - promise.confidence) / len(eases)) for ease in eases)
+    return [place for place in places if place is not None]
 
 
-def _grid(labelled: Labelled) -> np.ndarray:
-    """Scores that split the masks into parts of equal weight, from the highest on; each different score once."""
+def _grid(labelled: Labelled) -> list[tuple[float, Units]]:
+    """Scores that split the masks into parts of equal weight, from the highest on, each different score once; and the
+    units from there on.
+    """
     order = np.argsort(-labelled.score, kind="stable")
-    passed = np.cumsum(labelled.weight[order])
+    score, weight, unit = labelled.score[order], labelled.weight[order], labelled.unit[order]
+    bad, passed = weight * labelled.is_bad[order], np.cumsum(weight)
     places = np.searchsorted(passed, passed[-1] * np.arange(1, MOST_THRESHOLDS + 1) / MOST_THRESHOLDS)
-    return np.unique(labelled.score[order][np.minimum(places, len(order) - 1)])[::-1]
+    thresholds = np.unique(score[np.minimum(places, len(score) - 1)])[::-1]
+    ends = np.searchsorted(-score, -thresholds, side="right")
+    return [
+        (float(threshold), _grouped(unit[:end], weight[:end], bad[:end], labelled.n_units))
+        for threshold, end in zip(thresholds, ends, strict=True)
+    ]
 
 
 def _more(n_labelled: int, tried: list[_Tried], promise: Promise) -> int | None:
-    """So many more masks, drawn as these, let the threshold hold that needs fewest."""
+    """So many more masks, drawn as these, let the threshold hold that needs fewest; where the labels would do for one
+    that was not tested, a tenth more.
+    """
     level = (1 - promise.confidence) / len(_STARTS)
     times = min((_times(one.units, promise, level) for one in tried), default=math.inf)
-    return max(1, math.ceil(n_labelled * (times - 1))) if times <= _MOST_MORE else None
+    return math.ceil(n_labelled * max(0.1, times - 1)) if times <= _MOST_MORE else None
 
 
 def _times(units: Units, promise: Promise, level: float) -> float:

@@ -20,6 +20,7 @@ from curation.verifier.routing_bounds import Labelled
 #: For which masks a promise holds: for images like those of the labels, or for the very masks that were sampled from.
 POPULATIONS = ("images", "frame")
 _VIEW = "calibration_masks"
+_LABELLED = "(SELECT masks.* FROM masks SEMI JOIN calibration_ids USING (mask_id))"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def _of_gold(lake: Lake, run_id: int | None) -> list[_Source]:
     ids = lake.query(with_gold, {"run_id": run_id}).column("mask_id").unique()
     if not len(ids):
         return []
-    _describe(lake, ids)
+    lake.con.register("calibration_ids", pa.table({"mask_id": ids}))
+    conditions.create_view(lake.con, _VIEW, _LABELLED)
     rows = lake.query(
         f"SELECT mask_id, image_id, is_bad FROM {_VIEW} WHERE is_bad IS NOT NULL ORDER BY mask_id"
     )
@@ -144,13 +146,11 @@ def _of_gold(lake: Lake, run_id: int | None) -> list[_Source]:
 def _scored(lake: Lake, score: Score, run_id: int | None, sources: list[_Source]) -> tuple[pa.Table, int]:
     """mask_id, image_id, score of the routed labelled masks that have a held-out score, by mask; and how many have none."""
     ids = pa.chunked_array([pa.array(s.mask_id, pa.int64()) for s in sources], pa.int64()).unique()
-    _describe(lake, ids)
+    lake.con.register("calibration_ids", pa.table({"mask_id": ids}))
     if score.verifier is None:
-        conditions.check_expression(lake.con, "--score", score.expression, _VIEW)
-        scores = f"SELECT mask_id, ({score.expression}\n)::DOUBLE AS score FROM {_VIEW}"
+        scores = routed.expression_sql(lake, score.expression, _LABELLED, _VIEW)
     else:
         scores = "SELECT mask_id, score::DOUBLE AS score FROM verifier_scores WHERE verifier = $verifier AND is_held_out"
-    params = {"run_id": run_id} | ({} if score.verifier is None else {"verifier": score.verifier})
     rows = lake.query(
         f"""
         SELECT mask_id, image_id, {routed.known("score")} AS score
@@ -159,7 +159,7 @@ def _scored(lake: Lake, score: Score, run_id: int | None, sources: list[_Source]
         LEFT JOIN ({scores}) AS scores USING (mask_id)
         ORDER BY mask_id
         """,
-        params,
+        {"run_id": run_id} | score.params,
     )
     lake.con.unregister("calibration_ids")
     with_score = rows.filter(rows["score"].is_valid())
@@ -178,11 +178,3 @@ def _labelled(sources: list[_Source], known: pa.Table, unit: str) -> tuple[Label
     _, number = np.unique(units, return_inverse=True)
     labelled = Labelled(scores[places], is_bad[is_known], weight[is_known], number)
     return labelled, len(np.unique(images[places]))
-
-
-def _describe(lake: Lake, ids: pa.ChunkedArray | pa.Array) -> None:
-    """The described view over masks of these ids, which stay registered as `calibration_ids`."""
-    lake.con.register("calibration_ids", pa.table({"mask_id": ids}))
-    conditions.create_view(
-        lake.con, _VIEW, "(SELECT masks.* FROM masks SEMI JOIN calibration_ids USING (mask_id))"
-    )
