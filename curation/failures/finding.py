@@ -34,6 +34,12 @@ class Request:
     own: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.labels not in labels.SOURCES:
+            raise InputError(f"--labels {self.labels}: allowed are {', '.join(labels.SOURCES)}")
+        if self.labels == "verifier" and self.verifier is None:
+            raise InputError("--labels verifier needs --verifier NAME")
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -46,8 +46,7 @@ def numbers(
     from scipy.optimize import linear_sum_assignment  # half a second, which no other command should wait for
 
     alike = np.zeros((len(groups), len(earlier)))
-    for k, known in enumerate(earlier):
-        held = _held(lake, found, scope, known)
+    for k, (known, held) in enumerate(zip(earlier, _held(lake, found, scope, earlier), strict=True)):
         for g, group in enumerate(groups):
             alike[g, k] = _alike(group, known, held, mean, settings)
     pairs = dict(zip(*linear_sum_assignment(alike, maximize=True), strict=True))
@@ -57,16 +56,35 @@ def numbers(
     ]
 
 
-def _held(lake: Lake, found: Frame, scope: Scope, known: dict) -> np.ndarray:
-    """Places of the masks of the frame that an earlier cluster holds."""
-    if known["rule"] is not None:
-        try:
-            holds = frame.read(lake, scope, {"holds": ("rule", f"coalesce(({known['rule']}), false)")})
-            return np.flatnonzero(holds.values["holds"].to_numpy(zero_copy_only=False))
-        except QueryError:
-            pass  # it names what this lake no longer has; its masks are known all the same
-    ids = clusters.members(lake, known["cluster"])["mask_id"].to_numpy()
-    return np.flatnonzero(np.isin(found.mask_id, ids))
+def _held(lake: Lake, found: Frame, scope: Scope, earlier: list[dict]) -> list[np.ndarray]:
+    """Places of the masks of the frame that each earlier cluster holds."""
+    by_rule = _by_rule(lake, scope, [known["rule"] for known in earlier if known["rule"] is not None])
+    held = []
+    for known in earlier:
+        if known["rule"] in by_rule:
+            held.append(by_rule[known["rule"]])
+            continue
+        ids = clusters.members(lake, known["cluster"])["mask_id"].to_numpy()
+        held.append(np.flatnonzero(np.isin(found.mask_id, ids)))
+    return held
+
+
+def _by_rule(lake: Lake, scope: Scope, rules: list[str]) -> dict[str, np.ndarray]:
+    """Places of the masks of the frame that each rule holds for; rules that cannot be asked here are left out."""
+    if not rules:
+        return {}
+    parts = ", ".join(f"r{k} := coalesce(({rule}), false)" for k, rule in enumerate(rules))
+    try:
+        read = frame.read(lake, scope, {"held": ("rules", f"struct_pack({parts})")}).values["held"]
+    except QueryError:
+        # One of them names what this lake no longer has; its masks are known all the same.
+        if len(rules) == 1:
+            return {}
+        return {rule: places for one in rules for rule, places in _by_rule(lake, scope, [one]).items()}
+    return {
+        rule: np.flatnonzero(read.field(f"r{k}").to_numpy(zero_copy_only=False))
+        for k, rule in enumerate(rules)
+    }
 
 
 def _alike(

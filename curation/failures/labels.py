@@ -66,12 +66,10 @@ def expressions(bad: str | None) -> dict[str, tuple[str, str]]:
 
 
 def read(lake: Lake, found: Frame, source: str, bad: str | None, verifier: str | None) -> Labels:
-    """Labels of the masks of a frame that was read with `expressions`.
+    """Labels of the masks of a frame that was read with `expressions`; `source` is one of SOURCES.
 
     Raises InputError where none is known, and says how to come by some.
     """
-    if source not in SOURCES:
-        raise InputError(f"--labels {source}: allowed are {', '.join(SOURCES)}")
     if source == "verifier":
         return _opinions(lake, found, verifier)
     if bad is not None and not _OF_VERDICTS.search(bad):
@@ -173,8 +171,6 @@ def _on_purpose(lake: Lake, found: Frame, is_bad: np.ndarray) -> int:
 
 
 def _opinions(lake: Lake, found: Frame, verifier: str | None) -> Labels:
-    if verifier is None:
-        raise InputError("--labels verifier needs --verifier NAME")
     rows = lake.query(
         "SELECT mask_id, score FROM verifier_scores WHERE verifier = ? ORDER BY mask_id", [verifier]
     )

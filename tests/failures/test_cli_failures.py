@@ -63,5 +63,9 @@ def test_the_sheet_shows_masks_close_up_and_names_pictures_that_are_not_there(ro
 
 
 def test_a_search_without_a_find_says_so(root):
+    with Lake.open(root) as lake:
+        before = clusters.newest(lake)
     said = run(root, "find", "--bad", "hash(mask_id) % 7 = 0")
     assert "nothing is kept of this search" in said
+    with Lake.open(root) as lake:
+        assert clusters.newest(lake) == before

@@ -3,14 +3,12 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from curation import conditions
 from curation.errors import InputError, QueryError
 from curation.failures import clusters, tickets
 from curation.failures.finding import Request, find
-from curation.failures.search import shared
 from curation.lake import Lake
 from curation.sampling.frame import Scope
 from tests.failures.planted_lake import fill
@@ -149,7 +147,9 @@ def test_what_cannot_be_searched_is_said_with_what_to_do(lake):
     with pytest.raises(InputError, match=r"12 images have labelled masks, .* on about \d+ more images"):
         find(lake, Request(bad="area_px < 500"))
     with pytest.raises(InputError, match="--labels all-of-them: allowed are all, gold"):
-        find(lake, Request(labels="all-of-them"))
+        Request(labels="all-of-them")
+    with pytest.raises(InputError, match="needs --verifier"):
+        Request(labels="verifier")
     with pytest.raises(InputError, match="--verifier v1: it has scored nothing here; there are: none"):
         find(lake, Request(verifier="v1"))
     with pytest.raises(InputError, match="--attribute level: give it a name"):
@@ -157,11 +157,3 @@ def test_what_cannot_be_searched_is_said_with_what_to_do(lake):
     with pytest.raises(QueryError, match="--bad"):
         find(lake, Request(bad="no_such_column > 1"))
     assert clusters.newest(lake).num_rows == 0
-
-
-def test_noise_keeps_nothing(lake):
-    fill(lake, n_images=40, has_look=False)
-    found = find(lake, Request(bad="hash(mask_id) % 7 = 0"))
-    assert (found.search_id, found.clusters.num_rows) == (None, 0)
-    assert found.told["n_reported"] == 0
-    assert shared(np.array([1, 2, 3]), np.array([2, 3, 4])) == 0.5

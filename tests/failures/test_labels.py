@@ -107,7 +107,5 @@ def test_a_verifier_may_stand_for_people_and_says_so(week):
     found = read(week, "verifier", verifier="v1")
     assert np.nanmean(found.is_bad) == 0.25
     assert "and no person's" in found.design[0]
-    with pytest.raises(InputError, match="needs --verifier"):
-        read(week, "verifier")
     with pytest.raises(InputError, match="has scored none of these"):
         read(week, "verifier", verifier="v2")
