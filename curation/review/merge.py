@@ -14,35 +14,26 @@ Files are read image by image, and written in commits of CHUNK_IMAGES images. A 
 started again: what is there already is met by its content and not written twice.
 """
 
-import csv
 import hashlib
-import mmap
-import os
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from curation import ids, masks
 from curation.errors import InputError, RecordError
-from curation.formats import coco_import, json_slices, sa1b_import
-from curation.formats.coco_plan import CocoItem, mapped
-from curation.formats.mask_import import ImportWork, StageOrigin
-from curation.formats.plan import Item
-from curation.formats.records import Record, load
 from curation.lake import Lake, insert
-from curation.masks import Runs
 from curation.review import batches, drawing
-from curation.review.batch_export import MANIFEST, file_names, to_do
-from curation.review.batches import Batch, Place
+from curation.review.batch_export import file_names, to_do
+from curation.review.batches import Batch
 from curation.review.drawing import DrawnMask
+from curation.review.returned import Reading, Returned, read, reader, sent_masks, stem
 from curation.review.verdicts import Verdict, give_within
 from curation.schemas import TABLES
 
@@ -92,30 +83,17 @@ class Merged:
         return pa.Table.from_pylist(self.conflicts, schema=CONFLICTS)
 
 
-@dataclass(frozen=True)
-class _Returned:
-    """One mask of a file, as it came."""
-
-    mask_id: int
-    shape: Runs
-    source: str
-    record: str
-    stem: str
-
-
 @dataclass
 class _Merge:
     """One call: who merges what, and the rules."""
 
     batch: Batch
     annotator: str
-    places: Mapping[int, Place]
     on_conflict: str | None
     now: datetime
     names: Mapping[int, str]
+    reading: Reading
     found: Merged = field(default_factory=Merged)
-    seen: dict[int, str] = field(default_factory=dict)
-    images: set[str] = field(default_factory=set)
 
 
 def merge(
@@ -146,125 +124,25 @@ def merge(
     batch = batches.get(lake, name)
     batch.check_annotator(annotator)
     of = batches.places(lake.con, name)
-    sent = _sent(path, name, annotator) or {p.mask_id for p in to_do(lake, batch, of, None)}
+    listed = sent_masks(path, name, annotator) or {p.mask_id for p in to_do(lake, batch, of, None)}
     places = {place.mask_id: place for place in of}
     names = file_names(lake, {place.image_id for place in of})
-    job = _Merge(batch, annotator, places, on_conflict, now or datetime.now(timezone.utc), names)
+    reading = Reading(name, places)
+    job = _Merge(batch, annotator, on_conflict, now or datetime.now(timezone.utc), names, reading)
+    job.found.problems = reading.problems
     with tempfile.TemporaryDirectory(prefix="curation-") as scratch:
-        work = _reader(path, Path(scratch))
+        work = reader(path, Path(scratch))
         n_items = work.plan.records.n_items
         if on_plan is not None:
             on_plan(n_items)
         for first in range(0, n_items, CHUNK_IMAGES):
             stop, n_before = min(first + CHUNK_IMAGES, n_items), len(job.found.problems)
-            returned = list(_read(job, work, first, stop))
+            returned = list(read(job.reading, work, first, stop))
             lake.commit(_Chunk(job, returned, n_before).write, f"batch {name} of {annotator}")
             if on_images is not None:
                 on_images(stop - first)
-    _account(lake, job, sent, deleted)
+    _account(lake, job, listed & places.keys(), deleted)
     return job.found
-
-
-# -- reading ---------------------------------------------------------------------------------------
-
-
-def _reader(path: Path, scratch: Path) -> ImportWork:
-    """What reads the files of `path`, by what the first of them holds."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    if not files:
-        raise InputError(
-            f"{path}: no such file, or a folder without *.json; give what the annotator sent back"
-        )
-    origin = StageOrigin("assisted_manual", 0)
-    if _is_coco(files[0]):
-        return coco_import.ImportWork(coco_import.plan_files([str(path)], None, scratch), origin)
-    return sa1b_import.ImportWork(sa1b_import.plan_records([str(path)], None, scratch), origin)
-
-
-def _is_coco(path: Path) -> bool:
-    if os.path.getsize(path) == 0:
-        raise InputError(f"{path}: the file is empty (0 bytes); ask for it again")
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        pixels = np.frombuffer(data, np.uint8)
-        try:
-            return json_slices.is_list(pixels) or "images" in json_slices.members(pixels)
-        except RecordError as error:
-            raise InputError(f"{path}: {error}") from error
-        finally:
-            del pixels  # a map with readers cannot be closed
-
-
-def _read(job: _Merge, work: ImportWork, first: int, stop: int) -> Iterator[_Returned]:
-    """The masks of some images; what cannot be used goes to the problems."""
-    for item in work.plan.records.items(first, stop):
-        try:
-            record = work.read(item)
-            mask_ids = _mask_ids(work, item, record)
-        except InputError as error:
-            job.found.problems.append((item.uri, "", str(error)))
-            continue
-        job.images.add(_stem(record.image.file_name))
-        for index, error in record.problems:
-            job.found.problems.append((item.uri, f"annotations[{index}]", str(error)))
-        indexes = record.annotations.columns["mask_index"].to_pylist()
-        for k, (index, text) in enumerate(zip(indexes, mask_ids, strict=True)):
-            try:
-                mask_id = _checked_id(job, text, f"{item.uri} annotations[{index}]")
-            except InputError as error:
-                job.found.problems.append((item.uri, f"annotations[{index}]", str(error)))
-                continue
-            shape = record.annotations.runs[k]
-            yield _Returned(mask_id, shape, item.uri, f"annotations[{index}]", _stem(record.image.file_name))
-
-
-def _mask_ids(work: ImportWork, item: Item, record: Record) -> list[str | None]:
-    """What each annotation says of its `mask_id`; SA-1B's `id` is the mask's."""
-    if not isinstance(item, CocoItem):
-        return record.annotations.columns["source_mask_id"].to_pylist()
-    data = mapped(work.plan.records.files[item.file])
-    bounds = item.annotation_slices
-    found = []
-    for place in record.annotations.columns["mask_index"].to_pylist():
-        annotation = load(data[bounds[2 * place] : bounds[2 * place + 1]])
-        attributes = annotation.get("attributes")
-        inside = attributes.get("mask_id") if isinstance(attributes, dict) else None
-        mask_id = annotation.get("mask_id", inside)
-        found.append(None if mask_id is None else str(mask_id))
-    return found
-
-
-def _checked_id(job: _Merge, text: str | None, where: str) -> int:
-    """The mask that an annotation names. Raises RecordError for none, a strange one, or one that came before."""
-    if text is None:
-        raise RecordError(
-            "mask_id: nothing came; a new object, or the tool has dropped the field: import new objects with "
-            "`curation import`, and let the tool keep `mask_id` or `attributes.mask_id`"
-        )
-    if not text.isdecimal() or int(text) not in job.places:
-        raise RecordError(f"mask_id: {text[:40]!r} came; batch {job.batch.batch} has no such mask")
-    if int(text) in job.seen:
-        raise RecordError(f"mask_id: {text} came at {job.seen[int(text)]} too; the first was taken")
-    job.seen[int(text)] = where
-    return int(text)
-
-
-def _stem(file_name: str) -> str:
-    """A picture's name without folder and suffix: tools may move pictures and turn them into others."""
-    return os.path.splitext(file_name.rpartition("/")[2])[0]
-
-
-def _sent(path: Path, name: str, annotator: str) -> set[int]:
-    """Masks that were sent out, as the manifest beside the files says; none without it."""
-    manifest = (path if path.is_dir() else path.parent) / MANIFEST
-    if not manifest.is_file():
-        return set()
-    with open(manifest, newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        return {
-            int(row["mask_id"])
-            for row in rows
-            if row["batch"] == name and row["annotator"] in ("", annotator) and row["mask_id"].isdecimal()
-        }
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -273,7 +151,7 @@ def _sent(path: Path, name: str, annotator: str) -> set[int]:
 class _Chunk:
     """What is known of the masks of some images, and the rows to add. `write` may run again after a busy catalog."""
 
-    def __init__(self, job: _Merge, returned: Sequence[_Returned], n_problems: int) -> None:
+    def __init__(self, job: _Merge, returned: Sequence[Returned], n_problems: int) -> None:
         self.job, self.returned = job, returned
         self.before = Merged()
         self.n_problems = n_problems
@@ -315,7 +193,7 @@ class _Chunk:
 
     def _know(self, con: duckdb.DuckDBPyConnection) -> None:
         mask_ids = [one.mask_id for one in self.returned]
-        images = sorted({self.job.places[mask_id].image_id for mask_id in mask_ids})
+        images = sorted({self.job.reading.places[mask_id].image_id for mask_id in mask_ids})
         drawn = _rows(con, "SELECT * FROM drawn_masks WHERE list_contains($images, image_id)", images=images)
         self.drawn_ids = {row["drawn_id"] for row in drawn}
         self.later = {row["supersedes"]: row for row in drawn if row["supersedes"] is not None}
@@ -365,11 +243,11 @@ class _Chunk:
             )
         }
 
-    def _take(self, con: duckdb.DuckDBPyConnection, one: _Returned, found: Merged) -> None:
+    def _take(self, con: duckdb.DuckDBPyConnection, one: Returned, found: Merged) -> None:
         """Take one mask as it came back. Raises InputError where it cannot be used."""
         job, shown = self.job, self.old[one.mask_id]
         image = self.images[self.parents[shown["run_id"]], shown["image_id"]]
-        if one.stem != _stem(image["file_name"]):
+        if one.stem != stem(image["file_name"]):
             raise RecordError(f"mask_id: {one.mask_id} came on {one.stem}; it lies on {image['file_name']}")
         drawing.check_fits(one.shape, image, None)
         if not masks.areas(one.shape)[0]:
@@ -411,14 +289,14 @@ class _Chunk:
         job = self.job
         others = [row for row in chain if row["rater"] != job.annotator or row["sample"] != job.batch.batch]
         partners = {row["rater"] for row in others if row["sample"] == job.batch.batch}
-        is_planned = len(partners) < job.places[mask_id].n_people
+        is_planned = len(partners) < job.reading.places[mask_id].n_people
         strange = [row for row in others if not (is_planned and row["sample"] == job.batch.batch)]
         return strange[-1] if strange else None
 
-    def _conflict(self, one: _Returned, other: dict, newest: dict) -> dict:
+    def _conflict(self, one: Returned, other: dict, newest: dict) -> dict:
         return {
             "mask_id": one.mask_id,
-            "file_name": self.job.names[self.job.places[one.mask_id].image_id],
+            "file_name": self.job.names[self.job.reading.places[one.mask_id].image_id],
             "corrected_by": other["rater"],
             "corrected_at": other["drawn_at"],
             "in_sample": other["sample"],
@@ -436,7 +314,7 @@ class _Chunk:
         found.n_confirmed += 1
 
     def _correct(
-        self, con: duckdb.DuckDBPyConnection, one: _Returned, drawn_id: str, image: dict, old: dict
+        self, con: duckdb.DuckDBPyConnection, one: Returned, drawn_id: str, image: dict, old: dict
     ) -> float:
         """Add the rows of a correction; returns its IoU with the mask that it supersedes."""
         run_id = self._correct_run(con, image["run_id"])
@@ -474,7 +352,7 @@ class _Chunk:
     def _task(self, mask_id: int) -> str:
         """The annotator's task on the mask; one that is over at once, where the app has given none."""
         if mask_id not in self.task_of:
-            place, now = self.job.places[mask_id], self.job.now
+            place, now = self.job.reading.places[mask_id], self.job.now
             self.task_of[mask_id] = self._uuid("task", mask_id)
             self.tasks.append(
                 {
@@ -506,7 +384,7 @@ class _Chunk:
         read = whole[self.n_problems : len(whole) - len(self.before.problems)]
         if not (read or found.problems):
             return
-        first = next(iter(self.job.places.values()))
+        first = next(iter(self.job.reading.places.values()))
         run_id = self._correct_run(con, self.parents[first.run_id])
         kept = {
             (row["source"], row["record"])
@@ -534,8 +412,8 @@ class _Chunk:
 
 def _account(lake: Lake, job: _Merge, sent: set[int], deleted: str) -> None:
     """What was sent and did not come back: deleted where the image came, else missing."""
-    for mask_id in sorted(sent - job.seen.keys()):
-        is_back = _stem(job.names[job.places[mask_id].image_id]) in job.images
+    for mask_id in sorted(sent - job.reading.seen.keys()):
+        is_back = stem(job.names[job.reading.places[mask_id].image_id]) in job.reading.stems
         (job.found.deleted if is_back else job.found.missing).append(mask_id)
     if deleted == "report" or not job.found.deleted or job.found.problems:
         return

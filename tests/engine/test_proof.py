@@ -136,7 +136,7 @@ def test_without_gold_a_blind_sample_of_pairs_decides(lake, rows):
     assert {row["inclusion_probability"] for row in table} == {0.5}
     assert strata[:10] != ["changed, before"] * 10
     assert json.loads(table[0]["options"])["proof_of"] == "b"
-    waiting = proof.prove(lake, "b", now=later(2))
+    waiting = proof.prove(lake, "b", size=8, now=later(2))
     assert (waiting.figures, waiting.sample) == ([], "b-proof")
     judge(lake, "b-proof", lambda mask: mask["area_px"] < 900)
     (bad,) = proof.prove(lake, "b", now=later(3)).figures
