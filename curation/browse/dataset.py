@@ -1,6 +1,6 @@
 """The FiftyOne dataset that shows a workspace: its fields, indexes and saved views."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,10 @@ INFO = "curation"
 GOOD_IOU = 0.9
 #: A view of single masks copies them; this bounds how many it copies.
 N_WORST_IMAGES = 1_000
+#: Where INFO keeps the names of the views of clusters, so that a later sync removes those and no other.
+CLUSTER_VIEWS = "cluster_views"
+#: FiftyOne takes 100 characters.
+MOST_VIEW_NAME = 90
 
 
 def prepare(name: str, workspace: Path) -> "fo.Dataset":
@@ -129,6 +133,38 @@ def save_views(dataset: "fo.Dataset", stages: Sequence[str]) -> None:
             _save_view(dataset, "to fix or reject", "Masks that raters would not accept.", lambda: view)
 
 
+def save_cluster_views(dataset: "fo.Dataset", found: Mapping[int, tuple[str, str]]) -> None:
+    """A saved view for each cluster of `found` (number -> words, and more about it) that has masks in the dataset.
+
+    Views of clusters that are gone, or are called otherwise now, are removed; views that people made stay.
+    """
+    from fiftyone import ViewField as F
+
+    with database.alone():
+        dataset.reload()
+        present = set(dataset.distinct(f"{MASKS}.detections.clusters"))
+        wanted = {_cluster_view(k, words): (k, about) for k, (words, about) in found.items() if k in present}
+        ours = set((dataset.info or {}).get(INFO, {}).get(CLUSTER_VIEWS, []))
+        for name in [one for one in wanted if one not in ours and dataset.has_saved_view(one)]:
+            del wanted[name]  # a person made it
+        # Said before they are made: a sync that is killed between leaves no view that none knows.
+        _note(dataset, **{CLUSTER_VIEWS: sorted(ours | wanted.keys())})
+        for name in sorted(ours - wanted.keys()):
+            if dataset.has_saved_view(name):
+                dataset.delete_saved_view(name)
+        for name, (cluster, about) in wanted.items():
+            view = dataset.filter_labels(MASKS, F("clusters").contains(cluster))
+            _save_view(dataset, name, about, lambda view=view: view)
+            if name in ours:
+                dataset.update_saved_view_info(name, {"description": about})
+        _note(dataset, **{CLUSTER_VIEWS: sorted(wanted)})
+
+
+def _cluster_view(cluster: int, words: str) -> str:
+    name = f"cluster {cluster}: {words}"
+    return name if len(name) <= MOST_VIEW_NAME else f"{name[: MOST_VIEW_NAME - 1]}…"
+
+
 def _save_gold_views(dataset: "fo.Dataset") -> None:
     from fiftyone import ViewField as F
 
@@ -152,9 +188,12 @@ def note_sync(dataset: "fo.Dataset", lake_version: int) -> None:
     with database.alone():
         dataset.reload()
         synced_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        facts = {**dataset.info[INFO], "lake_version": lake_version, "synced_at": synced_at}
-        dataset.info = {**dataset.info, INFO: facts}
-        dataset.save()
+        _note(dataset, lake_version=lake_version, synced_at=synced_at)
+
+
+def _note(dataset: "fo.Dataset", **facts: object) -> None:
+    dataset.info = {**dataset.info, INFO: {**dataset.info[INFO], **facts}}
+    dataset.save()
 
 
 def _save_view(dataset: "fo.Dataset", name: str, about: str, view: Callable[[], "fo.DatasetView"]) -> None:
@@ -226,6 +265,8 @@ def _field(fo: object, column: Column) -> "fo.Field":
         return fo.StringField(description=column.about)
     if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
         return fo.ListField(fo.FloatField(), description=column.about)
+    if pa.types.is_list(kind) and pa.types.is_integer(kind.value_type):
+        return fo.ListField(fo.IntField(), description=column.about)
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         return fo.ListField(fo.StringField(), description=column.about)
     raise CurationError(f"column {column.name} is of type {column.type}, which no field of FiftyOne holds")

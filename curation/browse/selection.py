@@ -13,12 +13,15 @@ import pyarrow as pa
 from curation import conditions, queries, runs
 from curation.conditions import (
     APPEARANCE_COLUMNS,
+    FAILURE_COLUMNS,
     GOLD_COLUMNS,
+    LABEL_COLUMNS,
     MEASURE_COLUMNS,
     NESTING_COLUMNS,
     VERDICT_COLUMNS,
 )
 from curation.errors import QueryError
+from curation.failures import clusters
 from curation.lake import Lake
 from curation.schemas import TABLES, Column
 
@@ -43,6 +46,8 @@ ATTRIBUTES: tuple[Column, ...] = (
     *(c for c in TABLES["mask_appearance"].columns if c.name in APPEARANCE_COLUMNS),
     *GOLD_COLUMNS,
     *VERDICT_COLUMNS,
+    *LABEL_COLUMNS,
+    *FAILURE_COLUMNS,
 )
 
 
@@ -193,6 +198,20 @@ def lost_images(lake: Lake) -> list[tuple[int, int]]:
 
 def chosen_stages(lake: Lake) -> list[str]:
     return [stage for (stage,) in lake.con.execute("SELECT DISTINCT stage FROM chosen ORDER BY 1").fetchall()]
+
+
+def found_clusters(lake: Lake) -> dict[int, tuple[str, str]]:
+    """Clusters of the newest search, most bad masks first: number -> its words, and its figures in words."""
+    rows = clusters.newest(lake).to_pylist()
+    return {row["cluster"]: (row["words"], _cluster_words(row)) for row in rows if row["is_in_last_search"]}
+
+
+def _cluster_words(row: dict) -> str:
+    return (
+        f"{100 * row['bad_share']:.0f} % of its masks are bad ({100 * row['bad_share_low']:.0f} to "
+        f"{100 * row['bad_share_high']:.0f} %, image as cluster), {100 * row['rest_bad_share']:.0f} % of all others; "
+        f"q {row['q_value']:.2g}; search {row['search_id']}; {row['status'].replace('_', ' ')}."
+    )
 
 
 def _check_run(lake: Lake, run_id: int | None) -> None:

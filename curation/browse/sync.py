@@ -127,6 +127,7 @@ def write(
         _prune(lake, writer)
         summary.n_removed, summary.n_stale = difference.n_stale, 0
     datasets.save_views(todo.dataset, selection.chosen_stages(lake))
+    datasets.save_cluster_views(todo.dataset, selection.found_clusters(lake))
     datasets.note_sync(todo.dataset, lake.version())
     summary.n_images_written, summary.n_masks_written = writer.n_images, writer.n_masks
     summary.took_s = time.perf_counter() - started

@@ -1,11 +1,13 @@
-"""Where do masks fail? Groups by error against gold, by what reviewers say and by IoU, each with its pictures."""
+"""Where do masks fail? Clusters that a search found, and groups by error against gold, by what reviewers say and by
+IoU, each with its pictures.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import streamlit as st
 
-from apps.review import access, charts, data, gallery, reports, tables
+from apps.review import access, charts, clusters, data, gallery, reports, tables
 from apps.review.gallery import Group
 from curation.engine.figures import FIGURES, Measured, Selection
 from curation.errors import CurationError
@@ -21,6 +23,8 @@ from curation.settings import REVIEW
 #: Levels of IoU with gold: COCO's, and the two of which SAM reports shares.
 LEVELS = (0.5, 0.75, 0.9)
 MOST_IN_SAMPLE = 200
+#: The kind of groups that searches find; it has no run of its own.
+CLUSTERS = "Clusters"
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,32 @@ class Subject:
 
 
 def show(person: access.Person) -> None:
-    subject = _subject()
-    if subject is None:
+    head, right = st.columns([1, 1], vertical_alignment="bottom")
+    head.title("Failures", anchor=False)
+    runs = {run["run_id"]: run for run in reports.ask(matched_runs)}
+    if not runs:
+        st.info("No masks yet. Make some with `curation generate` or bring some with `curation import`.")
         return
+    kinds = [*BY]
+    kinds.insert(0 if reports.ask(clusters.are_there) else len(kinds), CLUSTERS)
     by = st.segmented_control(
         "Groups",
-        list(BY),
-        default=next(iter(BY)),
+        kinds,
+        default=kinds[0],
         required=True,
         key="failures_by",
         label_visibility="collapsed",
     )
+    if by == CLUSTERS:
+        clusters.show(person)
+        return
+    with right:
+        subject = _subject(runs)
+    _show_groups(person, subject, by)
+
+
+def _show_groups(person: access.Person, subject: Subject, by: str) -> None:
+    """Groups of one kind: the chart of all, the pictures of one."""
     found, nothing = BY[by](subject)
     if found is None or not found.groups:
         st.info(nothing)
@@ -82,19 +101,13 @@ def show(person: access.Person) -> None:
             _draw(person, subject, chosen)
 
 
-def _subject() -> Subject | None:
-    """The run and the gold that were chosen; says what to do where there is no run."""
-    head, right = st.columns([1, 1], vertical_alignment="bottom")
-    head.title("Failures", anchor=False)
-    there = {run["run_id"]: run for run in reports.ask(matched_runs)}
-    if not there:
-        st.info("No masks yet. Make some with `curation generate` or bring some with `curation import`.")
-        return None
-    with right, st.container(horizontal=True, horizontal_alignment="right"):
+def _subject(runs: dict[int, dict]) -> Subject:
+    """The run and the gold that were chosen."""
+    with st.container(horizontal=True, horizontal_alignment="right"):
         run_id = st.selectbox(
-            "Run", there, format_func=lambda i: _run_words(there[i]), key="failures_run", width=360
+            "Run", runs, format_func=lambda i: _run_words(runs[i]), key="failures_run", width=360
         )
-        gold = there[run_id]["gold_run_ids"]
+        gold = runs[run_id]["gold_run_ids"]
         if len(gold) < 2:
             return Subject(run_id, gold[0] if gold else None)
         gold_run_id = st.selectbox("Gold run", gold, key="failures_gold", width=160)
