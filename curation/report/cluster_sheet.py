@@ -1,6 +1,7 @@
 """The contact sheet of a failure cluster: its masks one by one, close up, with what is known of each (PNG)."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,29 +38,33 @@ _PICKED = """
     WITH members AS (
         SELECT
             cluster_masks.*,
-            -- One of each image before a second of any.
-            row_number() OVER (
-                PARTITION BY cluster_masks.is_bad, cluster_masks.image_id ORDER BY hash(mask_id), mask_id
-            ) AS turn
+            CAST(({bad}
+            ) AS BOOLEAN) AS is_counted_bad
         FROM cluster_masks
         SEMI JOIN cluster_members AS m
             ON m.mask_id = cluster_masks.mask_id AND m.cluster = $cluster AND m.search_id = $search_id
     )
 
-    SELECT members.*, masks.rle_counts
+    SELECT
+        members.*,
+        masks.rle_counts,
+        -- One of each image before a second of any.
+        row_number() OVER (
+            PARTITION BY is_counted_bad, members.image_id ORDER BY hash(members.mask_id), members.mask_id
+        ) AS turn
     FROM members
     JOIN masks ON masks.run_id = members.run_id AND masks.mask_id = members.mask_id
-    ORDER BY coalesce(is_bad::INTEGER, 0.5) DESC, turn, hash(members.mask_id), members.mask_id
+    ORDER BY coalesce(is_counted_bad::INTEGER, 0.5) DESC, turn, hash(members.mask_id), members.mask_id
     LIMIT $n_masks
 """
 
 
 def draw_cluster(lake: Lake, cluster: int, out: Path, n_masks: int = 24) -> Sheet:
-    """Draw up to `n_masks` masks of a cluster, bad ones first, then those that nobody judged, of as many images as
-    there are, and write the PNG.
+    """Draw up to `n_masks` masks of a cluster, bad ones (as its search counted) first, then those that nobody judged, of as
+    many images as there are, and write the PNG.
 
     A picture that cannot be read gets a grey frame and is told of in the result. Raises InputError where there is no such
-    cluster.
+    cluster, QueryError where this lake no longer knows what its search called bad.
     """
     if n_masks < 1:
         raise InputError(f"contact sheet: {n_masks} masks; at least 1")
@@ -67,7 +72,9 @@ def draw_cluster(lake: Lake, cluster: int, out: Path, n_masks: int = 24) -> Shee
     # A mask that was corrected since is still what failed.
     conditions.create_view(lake.con, "cluster_masks", masks="masks")
     given = {"cluster": cluster, "search_id": row["search_id"], "n_masks": n_masks}
-    picked = lake.query(_PICKED, given).to_pylist()
+    bad = json.loads(row["search"]).get("bad", "is_bad")
+    conditions.check_expression(lake.con, "bad", bad, "cluster_masks")
+    picked = lake.query(_PICKED.format(bad=bad), given).to_pylist()
     sheet, unreadable = _compose(picked, row)
     png = io.BytesIO()
     sheet.save(png, "PNG", optimize=True)
@@ -146,14 +153,12 @@ def _close_up(pixels: np.ndarray, mask: dict) -> np.ndarray:
 
 
 def _known(mask: dict) -> tuple[str, RGB]:
-    """What is known of the mask, and the colour that says it."""
-    if mask["is_bad"] is None:
-        return "not judged", FAINT
+    """What is known of the mask, and the colour that says whether the search counted it as bad."""
+    colour = {None: FAINT, True: BAD, False: GOOD}[mask["is_counted_bad"]]
     if mask["label_source"] == "verdict":
         reasons = ", ".join(mask["verdict_reasons"] or []).replace("_", " ")
-        return f"{mask['verdict'] or 'tied'}{': ' if reasons else ''}{reasons}", BAD if mask[
-            "is_bad"
-        ] else GOOD
-    kind = mask["error_kind"] if mask["is_bad"] else "good"
-    iou = "" if mask["gold_iou"] is None else f", IoU {mask['gold_iou']:.2f}"
-    return f"{kind}{iou}", BAD if mask["is_bad"] else GOOD
+        return f"{mask['verdict'] or 'tied'}{': ' if reasons else ''}{reasons}", colour
+    if mask["label_source"] == "gold":
+        kind = mask["error_kind"] if mask["is_bad"] else "good"
+        return f"{kind}, IoU {mask['gold_iou']:.2f}", colour
+    return {None: "not judged", True: "bad", False: "good"}[mask["is_counted_bad"]], colour
