@@ -1,46 +1,24 @@
 """The card: against people, single scores and earlier rounds; and the commands."""
 
-import shutil
 from datetime import timedelta
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
-from verified_lake import START, fill, install_plugin, judge, score_rows
+from verified_lake import START, fill, judge, score_rows
 
 from curation.cli import app
 from curation.errors import InputError
 from curation.lake import Lake
 from curation.report import verifier_card
-from curation.sampling.frame import Scope
 from curation.schemas import TABLES
-from curation.verifier import card, judged, learning, scoring, stored
+from curation.verifier import card, judged, scoring, stored
 
 
 @pytest.fixture(scope="module")
-def template(empty_workspace, tmp_path_factory):
-    """A workspace with a verifier, to copy: a method that needs no package, on twelve images with gold."""
-    root = tmp_path_factory.mktemp("verified")
-    shutil.copytree(empty_workspace, root / "workspace")
-    with Lake.open(root / "workspace") as lake, pytest.MonkeyPatch.context() as patch:
-        install_plugin(root, patch)
-        fill(lake)
-        learning.fit(lake, learning.Request("v", Scope(), "line"))
-    return root
-
-
-@pytest.fixture
-def learned(template, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(template))
-    shutil.copytree(template / "workspace", tmp_path / "learned")
-    with Lake.open(tmp_path / "learned") as lake:
-        yield lake
-
-
-@pytest.fixture(scope="module")
-def found(template):
+def found(verified_workspace):
     """The card of that verifier."""
-    with Lake.open(template / "workspace", read_only=True) as lake:
+    with Lake.open(verified_workspace / "workspace", read_only=True) as lake:
         return card.card(lake, "v")
 
 
