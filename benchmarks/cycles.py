@@ -422,8 +422,10 @@ def _change(name: str, row: dict) -> str:
 
 
 def _told(value: float | None, low: float | None, high: float | None) -> str:
+    """Three digits; what rounding alone leaves of a change counts as none."""
     if value is None:
         return "–"
+    value, low, high = (None if v is None else round(v, 6) + 0.0 for v in (value, low, high))
     return f"{value:.3g}" if low is None else f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 

@@ -284,7 +284,7 @@ sums AS (
         f.figure,
         nullif(
             coalesce($against, lag(cycle) OVER (PARTITION BY stage, f.figure ORDER BY cycle)), cycle
-        ) AS cycle_before,
+        )::SMALLINT AS cycle_before,
         ratio_sums(f.y::DOUBLE, f.x::DOUBLE) AS s
     FROM ratios
     WHERE f.x > 0
