@@ -398,7 +398,7 @@ def chart(by_figure: dict[str, list[dict]], work: list[tuple[int, dict]]):
 def _panel(dots: list[dict], title: str, is_better_up: bool):
     """A chart of `report.figures` inside a picture of several, which has the one padding for them all."""
     undefined = charts.altair().Undefined
-    course = figures.course(dots, PANEL_PX, "~g")
+    course = figures.course(dots, PANEL_PX, ",.2~f")
     course.padding = course.autosize = undefined
     better = "more" if is_better_up else "less"
     head = charts.altair().TitleParams(title, subtitle=f"{better} is better", frame="group", anchor="start")
