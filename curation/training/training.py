@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from curation.errors import InputError
 from curation.generation.devices import extra_named
@@ -14,6 +15,10 @@ from curation.training import trained
 from curation.training.embeddings import EmbeddingCache
 from curation.training.request import Moment, OnMoment, Request, Trained
 from curation.training.targets import Targets
+
+if TYPE_CHECKING:  # they bring torch
+    from curation.training.course import Course, Lesson
+    from curation.training.networks import Network
 
 Note = Callable[[str], None]
 
@@ -39,7 +44,7 @@ def train(lake: Lake, request: Request, on_moment: OnMoment | None = None, on_no
         return done
     network = open_network(base, request.device)
     cache = EmbeddingCache(network.encoder_sha256, request.cache_gb)
-    targets = _embed(lake, cache, network, targets, request, on_moment, on_note)
+    targets = _embed(lake, cache, network, targets, on_moment, on_note)
     lessons, held_out = _lessons(network, targets, request)
     course = Course(network, lessons, held_out, cache, request)
     checkpoint = trained.folder(lake) / f".{request.name}-{key[:16]}.checkpoint"
@@ -54,7 +59,12 @@ def train(lake: Lake, request: Request, on_moment: OnMoment | None = None, on_no
 
 
 def _embed(
-    lake, cache, network, targets: Targets, request: Request, on_moment: OnMoment, on_note: Note
+    lake: Lake,
+    cache: EmbeddingCache,
+    network: "Network",
+    targets: Targets,
+    on_moment: OnMoment,
+    on_note: Note,
 ) -> Targets:
     """The targets whose images are embedded; the others go to `problems`."""
     errors = cache.fill(
@@ -71,7 +81,7 @@ def _embed(
     return usable
 
 
-def _lessons(network, targets: Targets, request: Request) -> tuple[list, list]:
+def _lessons(network: "Network", targets: Targets, request: Request) -> tuple[list["Lesson"], list["Lesson"]]:
     """What is trained on, and what is held out, without masks too small for the network."""
     from curation.training.course import Lesson
 
@@ -92,7 +102,9 @@ def _key(request: Request, base: LocalModel, targets: Targets) -> str:
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()
 
 
-def _about(request: Request, base: LocalModel, course, lake: Lake, key: str, snapshot_id: int) -> dict:
+def _about(
+    request: Request, base: LocalModel, course: "Course", lake: Lake, key: str, snapshot_id: int
+) -> dict:
     progress = course.progress
     looks = [asdict(look) for look in progress.looks]
     return {
