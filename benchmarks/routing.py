@@ -149,7 +149,7 @@ class Case:
 
 CASES = (
     Case("whole images, 150", whole_images(150), 0.05, with_naive=True),
-    Case("whole images, 400", whole_images(400), 0.02, with_naive=True),
+    Case("whole images, 400", whole_images(400), 0.02),
     Case("whole images, 400, no clusters", whole_images(400), 0.02, failed_images=0, hardness=0),
     Case("whole images, 150, 1.2 % fail", whole_images(150), 0.05, failed_images=0.012, with_naive=True),
     Case("whole images, 400, 1.2 % fail", whole_images(400), 0.02, failed_images=0.012, hardness=0.5),

@@ -44,10 +44,10 @@ def _missing(row: dict) -> str:
         )
     if not row["n_calibration_masks"]:
         return f"There are no labels: at least {row['more_reviews']:,} reviews, and every one of them good, are needed. Draw them with `curation sample draw`."
-    return (
-        f"About {row['more_reviews']:,} more reviews, drawn as these, are needed; on images of their own fewer will do. No mask "
-        "is accepted until then."
-    )
+    text = f"About {row['more_reviews']:,} more reviews, drawn as these, are needed; on other images fewer will do. "
+    if row["design"].startswith("for images"):
+        text += "For these very masks, --population frame asks for fewer. "
+    return text + "No mask is accepted until then."
 
 
 def _share(row: dict, share: str, bound: str, what: str) -> str:

@@ -37,8 +37,8 @@ from scipy import special, stats
 
 #: Thresholds that are tried: more cost time and hardly let more masks through.
 MOST_THRESHOLDS = 50
-#: What of the image that nobody has seen is bad. Chosen by benchmarks/routing.py: with 1 nothing is promised from 400
-#: images; without it the promise is broken where one image in a hundred fails as a whole.
+#: What is bad of the image that nobody has seen. Chosen by benchmarks/routing.py: with 1, 400 images promise nothing at
+#: 2 %; without it the promise is broken where one image in a hundred fails as a whole.
 UNSEEN_BAD_SHARE = 0.75
 #: Exact bound: stakes as parts of the largest, and how the first wealth is laid on them. One whole is for where nothing
 #: is bad; with a bad share of r the best is 1 - r / limit.

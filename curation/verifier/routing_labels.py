@@ -2,6 +2,10 @@
 
 Verdicts given on purpose (where a person looked because a mask seemed bad) say nothing of other masks, so they are left
 out. Masks that were corrected since are in: without them only the good ones would be left.
+
+Scores are held-out ones: of a verifier's own images they come from the fold that left them out, and those of all other
+masks from the whole, which learned from more. The promise takes the two to be alike; where a sample is judged after the
+fit, on images that it did not learn from, nothing has to be taken so.
 """
 
 from dataclasses import dataclass
