@@ -5,8 +5,7 @@ from datetime import date, datetime, time, timezone
 
 import streamlit as st
 
-from apps.review import access, data, gallery, reports, tables
-from apps.review.gallery import Group
+from apps.review import access, data, reports, tables
 from curation.errors import CurationError
 from curation.failures import clusters, tickets
 from curation.lake import Lake
@@ -20,30 +19,28 @@ USUAL_SIZE = 50
 SAID = "clusters_said"
 
 
-def show(person: access.Person, row: dict) -> None:
-    """Forms for who may act; nothing for others."""
+def show(person: access.Person, cluster: int, n_current: int) -> None:
+    """Forms for who may act, nothing for others; `n_current` of its masks have not been corrected since."""
     if not person.may_open("queue"):
         return
     flag, sample, batch = st.tabs(["Flag", "Sample more", "Open a batch"])
     with flag:
-        _flag_form(person, row)
+        _flag_form(person, cluster)
     with sample:
-        _sample_form(person, row)
+        _sample_form(person, cluster, n_current)
     with batch:
-        _batch_form(person, row)
+        _batch_form(person, cluster)
     if SAID in st.session_state:
         is_done, words = st.session_state.pop(SAID)
         (st.success if is_done else st.error)(tables.literal(words))
 
 
-def _flag_form(person: access.Person, row: dict) -> None:
-    key = f"cluster_{row['cluster']}_note"
-    with st.form(f"cluster_{row['cluster']}_flag", border=False):
+def _flag_form(person: access.Person, cluster: int) -> None:
+    key = f"cluster_{cluster}_note"
+    with st.form(f"cluster_{cluster}_flag", border=False):
         st.caption("Say that this cluster shall be dealt with; the flag and its note stand in its history.")
         st.text_input("Note", key=key, max_chars=500, placeholder="why it matters, who should look")
-        st.form_submit_button(
-            "Flag", icon=":material/flag:", on_click=_flag, args=(person, row["cluster"], key)
-        )
+        st.form_submit_button("Flag", icon=":material/flag:", on_click=_flag, args=(person, cluster, key))
 
 
 def _flag(person: access.Person, cluster: int, key: str) -> None:
@@ -57,9 +54,7 @@ def _flag(person: access.Person, cluster: int, key: str) -> None:
         st.session_state[key] = ""
 
 
-def _sample_form(person: access.Person, row: dict) -> None:
-    cluster = row["cluster"]
-    n_masks = reports.ask(gallery.count, Group(clusters.membership_sql(cluster, row["search_id"])))
+def _sample_form(person: access.Person, cluster: int, n_masks: int) -> None:
     if not n_masks:
         st.caption("All of its masks have been corrected since: there is nothing to draw.")
         return
@@ -89,8 +84,7 @@ def _sample(person: access.Person, cluster: int, name_key: str, size_key: str) -
     _do(work)
 
 
-def _batch_form(person: access.Person, row: dict) -> None:
-    cluster = row["cluster"]
+def _batch_form(person: access.Person, cluster: int) -> None:
     name = _free_name(f"mend-{cluster}")
     keys = f"cluster_{cluster}_batch_{name}", f"cluster_{cluster}_annotators", f"cluster_{cluster}_due"
     with st.form(f"cluster_{cluster}_batch", border=False):
@@ -139,12 +133,13 @@ def _do(work: Callable[[Lake], str]) -> bool:
     """Write, and keep for the page what to tell; whether it could."""
     try:
         with data.lake() as lake:
-            said = True, work(lake)
+            words = work(lake)
     except CurationError as error:
-        said = False, str(error)
+        st.session_state[SAID] = False, str(error)
+        return False
     reports.forget()
-    st.session_state[SAID] = said
-    return said[0]
+    st.session_state[SAID] = True, words
+    return True
 
 
 def _free_name(stem: str) -> str:

@@ -184,14 +184,14 @@ def _detail(person: access.Person, row: dict) -> None:
         )
         words, badge = STATUSES[row["status"]]
         st.badge(words, color=badge)
+    group = Group(clusters.membership_sql(row["cluster"], row["search_id"]), BAD_FIRST)
+    n_current = reports.ask(gallery.count, group)
     told, work = st.columns(2, gap="medium")
     with told:
         _facts(row)
         _history(row)
     with work:
-        cluster_work.show(person, row)
-    group = Group(clusters.membership_sql(row["cluster"], row["search_id"]), BAD_FIRST)
-    n_current = reports.ask(gallery.count, group)
+        cluster_work.show(person, row["cluster"], n_current)
     words = f"{counted(n_current, 'mask')}, bad ones first"
     if n_current < row["n_masks"]:
         words += f"; {counted(row['n_masks'] - n_current, 'other')} corrected since the search"
