@@ -6,6 +6,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(if $(C
 # Where `make demo` works, and what it hands on: make demo DEMO="--n-scenes 4"
 WORKSPACE ?= demo
 DEMO ?=
+# Where `make cycles` works, and how much it does: make cycles CYCLES="cycles --photos FOLDER"
+CYCLES ?= cycles
 # What `make test` hands to pytest: make test TESTS="tests/masks -k iou"
 TESTS ?=
 # One process a core, but no more: the tests start servers and workers of their own.
@@ -16,7 +18,7 @@ DEMO_INSTALLED := $(VENV)/.installed-demo
 TEST_INSTALLED := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format pages bench constraints clean
+.PHONY: help demo test check format pages bench cycles constraints clean
 
 help:  ## Show these lines
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -42,7 +44,10 @@ pages: $(TEST_INSTALLED)  ## Write the generated pages anew: data_schemas/README
 	     (('data_schemas', schemas.render_readme()), ('queries', queries.render_readme()))]"
 
 bench: $(TEST_INSTALLED)  ## Run every benchmark; each prints a ratio against a peer
-	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+	@set -e; for benchmark in $(filter-out benchmarks/cycles.py,$(wildcard benchmarks/*.py)); do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+
+cycles: $(TEST_INSTALLED)  ## Three cycles of annotate, train, regenerate and compare, in about 40 minutes
+	$(BIN)/python -m benchmarks.cycles $(CYCLES)
 
 constraints: $(TEST_INSTALLED)  ## Resolve constraints.txt anew, for every supported Python at once
 	$(BIN)/python -m pip install --quiet uv

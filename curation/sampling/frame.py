@@ -19,8 +19,9 @@ VIEW = "frame_masks"
 
 @dataclass(frozen=True)
 class Scope:
-    """Which masks: of one run, or of the newest run of each image of a stage and cycle; that meet a
-    condition.
+    """Which masks: of one run, or of the newest run of each image of a stage and cycle; that meet a condition.
+
+    What people corrected or drew counts among the masks of the run that it corrects.
     """
 
     run_id: int | None = None
@@ -49,10 +50,13 @@ def read(lake: Lake, scope: Scope, expressions: dict[str, tuple[str, str]] | Non
     """
     conditions.create_view(lake.con, VIEW)
     if scope.run_id is None:
-        chosen = "SEMI JOIN current_images USING (run_id, image_id) WHERE $run_id IS NULL"
+        chosen = (
+            "SEMI JOIN (SELECT run_id AS image_run_id, image_id FROM current_images) AS newest "
+            "USING (image_run_id, image_id) WHERE $run_id IS NULL"
+        )
     else:
         _check_run(lake, scope.run_id)
-        chosen = "WHERE run_id = $run_id"
+        chosen = "WHERE $run_id IN (run_id, image_run_id)"
     if scope.where is not None:
         conditions.check_condition(lake.con, "--where", scope.where, VIEW)
         chosen += f" AND ({scope.where}\n)"
