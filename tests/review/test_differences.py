@@ -50,8 +50,13 @@ def test_corrections_additions_and_rejections_are_counted_by_run(lake, rows):
     (row,) = differences.between(lake.root, "before", "now").to_pylist()
     counts = {name: row[name] for name in row if name.startswith("n_")}
     assert counts == {
-        "n_masks_before": 8, "n_added": 1, "n_superseded": 2, "n_withdrawn": 1, "n_masks_after": 8,
-        "n_gold_images": 2, "n_judged_images": 0,
+        "n_masks_before": 8,
+        "n_added": 1,
+        "n_superseded": 2,
+        "n_withdrawn": 1,
+        "n_masks_after": 8,
+        "n_gold_images": 2,
+        "n_judged_images": 0,
     }
     assert (row["run_id"], row["kind"], row["stage"]) == (1, "import", "fully_automatic")
     # Squares of 30 px against 20 px, one place lower for every second; two of four are exact afterwards, and the
