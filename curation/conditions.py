@@ -2,6 +2,10 @@
 in SQL.
 """
 
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
 import duckdb
 
 from curation import prompt
@@ -47,15 +51,40 @@ FAILURE_COLUMNS = (
     Column("verifier_score", "float", "chance that it is good, as the newest verifier that scored it says"),
     Column("route", "string", "accept, review or reject, by the newest routing that it went through"),
 )
-#: What can be named besides the columns of `masks`, of its measures, of gold, of verdicts and of labels.
-_CONTEXT = (
-    "images.uri, images.file_name, images.run_id AS image_run_id, "
-    "runs.kind AS run_kind, runs.model, runs.preset, "
-    "size_band(masks.area_px).name AS size_band, score_band(masks.predicted_iou).name AS score_band"
-)
 
-_DESCRIBED = f"""
-    WITH gold AS (
+
+@dataclass(frozen=True)
+class _Part:
+    """Something that is known of masks: `columns`, name -> SQL, and the table or subquery that they are joined from.
+
+    `needs` are parts that these columns read too.
+    """
+
+    columns: Mapping[str, str]
+    join: str = ""
+    subquery: str = ""
+    needs: tuple[str, ...] = ()
+
+
+def _of(table: str, names: Iterable[str]) -> dict[str, str]:
+    return {name: f"{table}.{name}" for name in names}
+
+
+_PARTS = {
+    "features": _Part(
+        _of("features", MEASURE_COLUMNS), "LEFT JOIN mask_features AS features USING (run_id, mask_id)"
+    ),
+    "nesting": _Part(
+        _of("nesting", NESTING_COLUMNS), "LEFT JOIN mask_nesting AS nesting USING (run_id, mask_id)"
+    ),
+    "appearance": _Part(
+        _of("appearance", APPEARANCE_COLUMNS),
+        "LEFT JOIN mask_appearance AS appearance USING (run_id, mask_id)",
+    ),
+    "gold": _Part(
+        _of("gold", (c.name for c in GOLD_COLUMNS)),
+        "LEFT JOIN gold ON gold.mask_id = masks.mask_id",
+        """
         SELECT
             mask_id,
             max(gold_iou) AS gold_iou,
@@ -70,10 +99,13 @@ _DESCRIBED = f"""
         FROM gold_matches
         WHERE mask_id IS NOT NULL
         GROUP BY mask_id
+        """,
     ),
-
-    -- A mask of several samples has the verdict that came last.
-    judged AS (
+    # A mask of several samples has the verdict that came last.
+    "judged": _Part(
+        _of("judged", (c.name for c in VERDICT_COLUMNS if c.name != "drawn_by")),
+        "LEFT JOIN judged ON judged.mask_id = masks.mask_id",
+        """
         SELECT DISTINCT ON (mask_id)
             mask_id,
             decision AS verdict,
@@ -83,66 +115,109 @@ _DESCRIBED = f"""
             is_accepted
         FROM settled_verdicts
         ORDER BY mask_id, committed_at DESC
+        """,
     ),
-
-    drawn AS (SELECT mask_id, rater AS drawn_by FROM drawn_masks),
-
-    clustered AS (
+    "drawn": _Part(
+        {"drawn_by": "drawn.rater"}, "LEFT JOIN drawn_masks AS drawn ON drawn.mask_id = masks.mask_id"
+    ),
+    "labels": _Part(
+        {
+            "is_bad": "coalesce(NOT judged.is_accepted, gold.is_bad_against_gold)",
+            "label_source": "CASE WHEN judged.is_accepted IS NOT NULL THEN 'verdict' "
+            "WHEN gold.is_bad_against_gold IS NOT NULL THEN 'gold' END",
+        },
+        needs=("gold", "judged"),
+    ),
+    "clustered": _Part(
+        _of("clustered", ("cluster", "clusters")),
+        "LEFT JOIN clustered ON clustered.mask_id = masks.mask_id",
+        """
         SELECT mask_id, min(cluster) AS cluster, list(cluster ORDER BY cluster) AS clusters
         FROM cluster_members
         WHERE search_id = (SELECT max(search_id) FROM clusters)
         GROUP BY mask_id
+        """,
     ),
-
-    scored AS (
+    "scored": _Part(
+        _of("scored", ("verifier_score",)),
+        "LEFT JOIN scored ON scored.run_id = masks.run_id AND scored.mask_id = masks.mask_id",
+        """
         SELECT run_id, mask_id, arg_max(score, fitted_at) AS verifier_score
         FROM verifier_scores
         INNER JOIN verifiers USING (verifier)
         GROUP BY run_id, mask_id
+        """,
     ),
-
-    routed AS (
+    "routed": _Part(
+        _of("routed", ("route",)),
+        "LEFT JOIN routed ON routed.run_id = masks.run_id AND routed.mask_id = masks.mask_id",
+        """
         SELECT run_id, mask_id, arg_max(route, routed_at) AS route
         FROM routes
         INNER JOIN routings USING (routing)
         GROUP BY run_id, mask_id
+        """,
+    ),
+    "runs": _Part(
+        {"run_kind": "runs.kind", "model": "runs.model", "preset": "runs.preset"},
+        "LEFT JOIN runs ON runs.run_id = masks.run_id",
+    ),
+    # Corrections have no images of their own: the run that they correct read them.
+    "images": _Part(
+        {"uri": "images.uri", "file_name": "images.file_name", "image_run_id": "images.run_id"},
+        """LEFT JOIN images
+            ON images.run_id = CASE WHEN runs.kind = 'correct' THEN runs.parent_run_id ELSE masks.run_id END
+            AND images.image_id = masks.image_id""",
+        needs=("runs",),
+    ),
+    "bands": _Part(
+        {
+            "size_band": "size_band(masks.area_px).name",
+            "score_band": "score_band(masks.predicted_iou).name",
+        }
+    ),
+}
+#: Everything that conditions and expressions can name.
+COLUMNS = (
+    *(c.name for c in TABLES["masks"].columns if c.name != "rle_counts"),
+    *(name for part in _PARTS.values() for name in part.columns),
+)
+
+
+def create_view(
+    con: duckdb.DuckDBPyConnection, name: str, asked: Iterable[str], masks: str = "current_masks"
+) -> None:
+    """Make the temporary view `name`: a row a mask of `masks` with what is known of it but its pixels (COLUMNS).
+
+    `asked` is the SQL that the view is for, or names of columns; what it does not name is left out, for each table that
+    is joined costs time to plan. `*` stands for everything.
+    """
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {_described(asked, masks)}")
+
+
+def _described(asked: Iterable[str], masks: str) -> str:
+    wanted = _wanted(asked)
+    parts = {name: part for name, part in _PARTS.items() if name in wanted}
+    subqueries = ",\n".join(f"{name} AS ({part.subquery})" for name, part in parts.items() if part.subquery)
+    columns = [f"{sql} AS {name}" for part in parts.values() for name, sql in part.columns.items()]
+    return "\n".join(
+        [
+            f"WITH {subqueries}" if subqueries else "",
+            "SELECT",
+            ",\n".join(["masks.* EXCLUDE (rle_counts)", *columns]),
+            f"FROM {masks} AS masks",
+            *(part.join for part in parts.values()),
+        ]
     )
 
-    SELECT
-        masks.* EXCLUDE (rle_counts),
-        {", ".join(f"features.{name}" for name in MEASURE_COLUMNS)},
-        {", ".join(f"nesting.{name}" for name in NESTING_COLUMNS)},
-        {", ".join(f"appearance.{name}" for name in APPEARANCE_COLUMNS)},
-        {", ".join(f"gold.{c.name}" for c in GOLD_COLUMNS)},
-        {", ".join(c.name for c in VERDICT_COLUMNS)},
-        coalesce(NOT judged.is_accepted, gold.is_bad_against_gold) AS is_bad,
-        CASE
-            WHEN judged.is_accepted IS NOT NULL THEN 'verdict'
-            WHEN gold.is_bad_against_gold IS NOT NULL THEN 'gold'
-        END AS label_source,
-        {", ".join(c.name for c in FAILURE_COLUMNS)},
-        {_CONTEXT}
-    FROM {{masks}} AS masks
-    LEFT JOIN mask_features AS features USING (run_id, mask_id)
-    LEFT JOIN mask_nesting AS nesting USING (run_id, mask_id)
-    LEFT JOIN mask_appearance AS appearance USING (run_id, mask_id)
-    LEFT JOIN gold ON gold.mask_id = masks.mask_id
-    LEFT JOIN judged ON judged.mask_id = masks.mask_id
-    LEFT JOIN drawn ON drawn.mask_id = masks.mask_id
-    LEFT JOIN clustered ON clustered.mask_id = masks.mask_id
-    LEFT JOIN scored ON scored.run_id = masks.run_id AND scored.mask_id = masks.mask_id
-    LEFT JOIN routed ON routed.run_id = masks.run_id AND routed.mask_id = masks.mask_id
-    LEFT JOIN runs ON runs.run_id = masks.run_id
-    -- Corrections have no images of their own: the run that they correct read them.
-    LEFT JOIN images
-        ON images.run_id = CASE WHEN runs.kind = 'correct' THEN runs.parent_run_id ELSE masks.run_id END
-        AND images.image_id = masks.image_id
-"""
 
-
-def create_view(con: duckdb.DuckDBPyConnection, name: str, masks: str = "current_masks") -> None:
-    """Make the temporary view `name`: a row a mask of `masks` with all that is known of it but its pixels."""
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {_DESCRIBED.format(masks=masks)}")
+def _wanted(asked: Iterable[str]) -> set[str]:
+    """Names of the parts that these texts name a column of, with those that they need."""
+    text = " ".join(asked).lower()
+    words = set(re.findall(r"\w+", text))
+    is_all = "*" in text or "columns" in words
+    wanted = {name for name, part in _PARTS.items() if is_all or words & part.columns.keys()}
+    return wanted | {need for name in wanted for need in _PARTS[name].needs}
 
 
 def check_condition(con: duckdb.DuckDBPyConnection, option: str, text: str, view: str) -> None:
@@ -166,5 +241,6 @@ def _check(con: duckdb.DuckDBPyConnection, option: str, text: str, view: str, sq
         prompt.check(con, sql)
         con.execute(f"EXPLAIN {sql}")
     except (duckdb.Error, QueryError) as error:
-        columns = ", ".join(name for name, *_ in con.execute(f"DESCRIBE {view}").fetchall())
-        raise QueryError(f"{option} {text!r}: {error}\nIt must be {allowed}. Columns: {columns}") from error
+        raise QueryError(
+            f"{option} {text!r}: {error}\nIt must be {allowed}. Columns: {', '.join(COLUMNS)}"
+        ) from error

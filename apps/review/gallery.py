@@ -44,23 +44,22 @@ def show(group: Group, words: str, key: str) -> list[int]:
 
 def count(lake: Lake, group: Group) -> int:
     """Masks of the group that nothing has superseded."""
-    conditions.create_view(lake.con, VIEW)
+    conditions.create_view(lake.con, VIEW, [group.where])
     return lake.con.execute(f"SELECT count(*) FROM {VIEW} WHERE ({group.where})").fetchone()[0]
 
 
 def members(lake: Lake, group: Group, page: int) -> list[dict]:
     """The masks of a page (from 0), with what is told below a picture."""
-    conditions.create_view(lake.con, VIEW)
-    return lake.query(
-        f"""
+    sql = f"""
         SELECT
             mask_id, run_id, gold_run_id, image_id, file_name, area_px, predicted_iou, gold_iou, error_kind
         FROM {VIEW}
         WHERE ({group.where})
         ORDER BY {group.order}, mask_id
         LIMIT {PICTURES_A_PAGE} OFFSET {int(page) * PICTURES_A_PAGE}
-        """
-    ).to_pylist()
+    """
+    conditions.create_view(lake.con, VIEW, [sql])
+    return lake.query(sql).to_pylist()
 
 
 def picture(lake: Lake, run_id: int, mask_id: int, gold_run_id: int | None) -> tuple[bytes | None, str]:

@@ -89,7 +89,7 @@ def choose(lake: Lake, choice: Choice) -> None:
     Raises QueryError where the run, the condition or the report cannot be used.
     """
     _check_run(lake, choice.run_id)
-    conditions.create_view(lake.con, "browsable")
+    conditions.create_view(lake.con, "browsable", "*")
     wanted = ["true"]
     if choice.report:
         wanted.append(_named_by_report(lake, choice))
@@ -242,7 +242,7 @@ def _or_of_what_it_corrects(lake: Lake, condition: str) -> str:
     if not lake.con.execute("SELECT count(*) FROM lineage").fetchone()[0]:
         return condition
     superseded = "(SELECT * FROM masks WHERE mask_id IN (SELECT ancestor_id FROM lineage))"
-    conditions.create_view(lake.con, "superseded", superseded)
+    conditions.create_view(lake.con, "superseded", [condition], superseded)
     lake.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE corrected AS
         SELECT DISTINCT mask_id FROM lineage

@@ -69,10 +69,10 @@ def draw_cluster(lake: Lake, cluster: int, out: Path, n_masks: int = 24) -> Shee
     if n_masks < 1:
         raise InputError(f"contact sheet: {n_masks} masks; at least 1")
     row = clusters.one(lake, cluster)
-    # A mask that was corrected since is still what failed.
-    conditions.create_view(lake.con, "cluster_masks", masks="masks")
     given = {"cluster": cluster, "search_id": row["search_id"], "n_masks": n_masks}
     bad = json.loads(row["search"]).get("bad", "is_bad")
+    # A mask that was corrected since is still what failed.
+    conditions.create_view(lake.con, "cluster_masks", [bad, _PICKED], masks="masks")
     conditions.check_expression(lake.con, "bad", bad, "cluster_masks")
     picked = lake.query(_PICKED.format(bad=bad), given).to_pylist()
     sheet, unreadable = _compose(picked, row)

@@ -244,7 +244,7 @@ def _wanted(lake: Lake, request: Request, search_id: int | None) -> np.ndarray:
 
 def _meeting(lake: Lake, where: str, run_id: int | None) -> pa.Table:
     """Current masks, corrected ones too, of a run or of the newest run of each image, that meet a condition."""
-    conditions.create_view(lake.con, VIEW)
+    conditions.create_view(lake.con, VIEW, [where, "image_run_id"])
     conditions.check_condition(lake.con, "--where", where, VIEW)
     return lake.query(
         f"""

@@ -186,8 +186,8 @@ def _slices(lake: Lake, name: str, of: Judged, by: str) -> tuple[list[str], np.n
     """Names of the slices and the slice of every mask of the sample (n,)."""
     drawn = f"(SELECT run_id, mask_id FROM samples WHERE sample = {quote(name)})"
     drawn = f"(SELECT masks.* FROM masks SEMI JOIN {drawn} AS drawn USING (run_id, mask_id))"
-    conditions.create_view(lake.con, _VIEW, drawn)
     sql = frame.STRATA.get(by, by)
+    conditions.create_view(lake.con, _VIEW, [sql], drawn)
     conditions.check_expression(lake.con, "--by", sql, _VIEW)
     found = lake.query(f"SELECT mask_id, ({sql}\n) AS slice FROM {_VIEW} ORDER BY mask_id")
     texts = pa.array(
@@ -213,9 +213,10 @@ def _scores(lake: Lake, of: Judged, score: str, by: str | None) -> _Scores:
     with Lake.open(lake.root, at=told["snapshot_id"]) as past:
         found = frame.read(past, Scope(told["frame_run_id"], told["frame_where"]))
     lake.con.register("frame_ids", pa.table({"mask_id": found.mask_id}))
-    conditions.create_view(lake.con, _VIEW, "(SELECT masks.* FROM masks SEMI JOIN frame_ids USING (mask_id))")
-    conditions.check_expression(lake.con, "--score", score, _VIEW)
     sql = quote(ALL) if by is None else frame.STRATA.get(by, by)
+    then = "(SELECT masks.* FROM masks SEMI JOIN frame_ids USING (mask_id))"
+    conditions.create_view(lake.con, _VIEW, [score, sql], then)
+    conditions.check_expression(lake.con, "--score", score, _VIEW)
     columns = f"({score}\n)::DOUBLE AS score, coalesce(({sql}\n)::VARCHAR, 'unknown') AS slice"
     known = lake.query(f"SELECT mask_id, {columns} FROM {_VIEW} ORDER BY mask_id")
     lake.con.unregister("frame_ids")

@@ -48,7 +48,9 @@ def read(lake: Lake, scope: Scope, expressions: dict[str, tuple[str, str]] | Non
     Raises QueryError for a run that is not there and for SQL that is no expression, InputError where no mask
     is left.
     """
-    conditions.create_view(lake.con, VIEW)
+    expressions = expressions or {}
+    asked = [scope.where or "", *(sql for _, sql in expressions.values()), "image_run_id"]
+    conditions.create_view(lake.con, VIEW, asked)
     if scope.run_id is None:
         chosen = (
             "SEMI JOIN (SELECT run_id AS image_run_id, image_id FROM current_images) AS newest "
@@ -60,7 +62,6 @@ def read(lake: Lake, scope: Scope, expressions: dict[str, tuple[str, str]] | Non
     if scope.where is not None:
         conditions.check_condition(lake.con, "--where", scope.where, VIEW)
         chosen += f" AND ({scope.where}\n)"
-    expressions = expressions or {}
     for option, sql in expressions.values():
         conditions.check_expression(lake.con, option, sql, VIEW)
     values = "".join(f', ({sql}\n) AS "{name}"' for name, (_, sql) in expressions.items())

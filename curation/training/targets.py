@@ -176,8 +176,8 @@ def problem(image: TargetImage, error: InputError) -> dict:
 
 
 def _mask_rows(lake: Lake, request: Request) -> pa.Table:
-    conditions.create_view(lake.con, VIEW)
     sql = _MASKS_SQL
+    conditions.create_view(lake.con, VIEW, [sql, request.where or ""])
     if request.where is not None:
         conditions.check_condition(lake.con, "--where", request.where, VIEW)
         sql += f" AND described.mask_id IN (SELECT mask_id FROM {VIEW} WHERE ({request.where}\n))"

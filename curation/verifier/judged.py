@@ -112,7 +112,7 @@ class HeldOut:
 
 def read(lake: Lake, verifier: str, run_id: int | None = None) -> Judged:
     """Judged masks of a verifier, of one run or of all; none where nothing is judged or scored."""
-    conditions.create_view(lake.con, VIEW)
+    conditions.create_view(lake.con, VIEW, [_JUDGED])
     rows = lake.query(_JUDGED, {"verifier": verifier, "run_id": run_id})
     objects = {name: rows[name].to_numpy() for name in ("mask_id", "image_id", "cycle", "judged_at")}
     texts = {name: np.array(rows[name].to_pylist(), object) for name in ("stage", "label_source")}

@@ -56,19 +56,12 @@ def scored_sql(lake: Lake, score: Score) -> str:
 
 
 def expression_sql(lake: Lake, expression: str, masks: str, view: str) -> str:
-    """Rows mask_id, score of an expression over `masks`, a table or a subquery; `view` is made where it needs more than
-    these hold, for describing masks costs several joins.
+    """Rows mask_id, score of an expression over `masks`, a table or a subquery, through `view`, which is made.
 
     Raises QueryError where it is no expression over described masks.
     """
-    lake.con.execute(
-        f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * EXCLUDE (rle_counts) FROM {masks} AS masks"
-    )
-    try:
-        conditions.check_expression(lake.con, "--score", expression, view)
-    except QueryError:
-        conditions.create_view(lake.con, view, masks)
-        conditions.check_expression(lake.con, "--score", expression, view)
+    conditions.create_view(lake.con, view, [expression], masks)
+    conditions.check_expression(lake.con, "--score", expression, view)
     return f"SELECT mask_id, ({expression}\n)::DOUBLE AS score FROM {view}"
 
 

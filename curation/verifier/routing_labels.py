@@ -133,7 +133,7 @@ def _of_gold(lake: Lake, run_id: int | None) -> list[_Source]:
     if not len(ids):
         return []
     lake.con.register("calibration_ids", pa.table({"mask_id": ids}))
-    conditions.create_view(lake.con, _VIEW, _LABELLED)
+    conditions.create_view(lake.con, _VIEW, ["is_bad"], _LABELLED)
     rows = lake.query(
         f"SELECT mask_id, image_id, is_bad FROM {_VIEW} WHERE is_bad IS NOT NULL ORDER BY mask_id"
     )

@@ -118,9 +118,8 @@ def test_every_report_has_its_controls(opened, filled):
     for name, query in queries.load().items():
         page.selectbox(key="sql_report").select(name).run()
         assert not page.exception, name
-        controls = {
-            one.key for kind in ("selectbox", "number_input", "text_input") for one in getattr(page, kind)
-        }
+        kinds = ("selectbox", "number_input", "text_input", "checkbox")
+        controls = {one.key for kind in kinds for one in getattr(page, kind)}
         assert {f"{name}.{parameter.name}" for parameter in query.params} <= controls
 
 

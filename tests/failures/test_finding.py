@@ -39,7 +39,7 @@ def of_rule(lake: Lake) -> dict:
 
 def held(lake: Lake, row: dict) -> tuple[list[int], int]:
     """Masks that the rule of a cluster holds for, and how many of them are bad."""
-    conditions.create_view(lake.con, "described")
+    conditions.create_view(lake.con, "described", "*")
     found = lake.query(f"SELECT mask_id, is_bad FROM described WHERE {row['rule']} ORDER BY mask_id")
     return found["mask_id"].to_pylist(), sum(one is True for one in found["is_bad"].to_pylist())
 

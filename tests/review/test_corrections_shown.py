@@ -71,8 +71,9 @@ def test_the_newest_run_of_a_sheet_is_never_one_of_corrections(lake, corrected, 
 def test_reports_stay_as_they_are(lake):
     """Corrections are judgements about a run, and must not change what it made, nor stand beside it as a run."""
     _, rows = run_with_masks(lake, 2, 3)
-    # These list all runs, current masks, or the people who correct.
+    # These list all runs, current masks, or the people who correct and what they drew.
     told = {"run_provenance", "worst_masks", "review_throughput", "rater_quality", "rater_agreement"}
+    told |= {"stage_evolution", "cycle_changes"}
 
     def found() -> dict[str, list[dict]]:
         reports = {name: report for name, report in queries.load().items() if name not in told}

@@ -242,11 +242,4 @@ def _run_help() -> str:
 
 
 def _columns_help() -> str:
-    names = reports.ask(condition_columns)
-    return f"SQL over: {', '.join(f'`{name}`' for name in names)}"
-
-
-def condition_columns(lake: Any) -> list[str]:
-    """What a condition on masks can name."""
-    conditions.create_view(lake.con, "named_masks")
-    return [name for name, *_ in lake.con.execute("DESCRIBE named_masks").fetchall()]
+    return f"SQL over: {', '.join(f'`{name}`' for name in conditions.COLUMNS)}"
