@@ -2,10 +2,19 @@
 
 import importlib
 import sys
+from typing import Annotated
 
 import typer
 
+from curation import __version__
 from curation.errors import CurationError
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"curation {__version__}")
+        raise typer.Exit
+
 
 #: Command groups, in the order of `curation --help`.
 GROUPS = (
@@ -47,6 +56,15 @@ app = typer.Typer(
 )
 for group in GROUPS:
     importlib.import_module(f"curation.cli.{group}").register(app)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """What every command takes."""
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """batch: masks that go back to people, what they made of them, and whether they got better."""
 
-import getpass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import numpy as np
 import typer
 from rich.text import Text
 
-from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake, who
 from curation.cli.output import console, messages, print_table
 from curation.cli.progress import progress
 from curation.errors import InputError
@@ -66,7 +65,7 @@ def open_(
         annotators=tuple(one.strip() for one in annotators.split(",")) if annotators else (),
         double_share=double_share,
         due_at=None if due is None else _moment(due),
-        opened_by=getpass.getuser(),
+        opened_by=who(),
     )
     with open_lake(workspace) as lake:
         opened = batches.open(lake, request)
@@ -223,7 +222,7 @@ def prove(
     from curation.engine import proof
 
     with open_lake(workspace) as lake:
-        found = proof.prove(lake, name, size, max_bad, seed, by=getpass.getuser())
+        found = proof.prove(lake, name, size, max_bad, seed, by=who())
     for line in found.told:
         messages.print(line, markup=False, soft_wrap=True)
     if found.figures:

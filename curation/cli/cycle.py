@@ -1,12 +1,11 @@
 """cycle: turns of annotate, train, regenerate and compare."""
 
-import getpass
 from typing import Annotated
 
 import pyarrow as pa
 import typer
 
-from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake, who
 from curation.cli.output import console, messages, print_table
 from curation.engine import cycles
 from curation.engine.cycles import STAGES, Cycle, Rates
@@ -43,7 +42,7 @@ def open_(
 ) -> None:
     """Open a cycle: runs with its stage and number belong to it."""
     with open_lake(workspace) as lake:
-        number = cycles.open_cycle(lake, stage, cycle, model, note, getpass.getuser())
+        number = cycles.open_cycle(lake, stage, cycle, model, note, who())
     console.print(f"{stage}: cycle {number} is open")
     messages.print(
         f"Next: curation generate … --stage {stage} --cycle {number}, review and correct, gold match, "
@@ -68,7 +67,7 @@ def close(
     """Close a cycle: keep its figures, hours and cost, and what changed since the cycle before."""
     rates = Rates(person_hour, machine_hour, currency)
     with open_lake(workspace) as lake:
-        closed = cycles.close_cycle(lake, stage, cycle, rates, note, getpass.getuser())
+        closed = cycles.close_cycle(lake, stage, cycle, rates, note, who())
     console.print(f"{stage}: cycle {closed.cycle} is closed")
     print_table(pa.Table.from_pylist([_change(*named) for named in closed.figures.items()], _CHANGES))
     messages.print("95 % intervals, image as the cluster; changes paired by image", style="dim")

@@ -1,6 +1,5 @@
 """failures: groups of masks that fail alike: found, shown, judged further, flagged."""
 
-import getpass
 import json
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import pyarrow as pa
 import typer
 from rich.text import Text
 
-from curation.cli.options import Format, Out, OutputFormat, Workspace, assignments, open_lake
+from curation.cli.options import Format, Out, OutputFormat, Workspace, assignments, open_lake, who
 from curation.cli.output import console, messages, print_table
 
 Cluster = Annotated[int, typer.Argument(help="Number of the cluster.")]
@@ -162,7 +161,7 @@ def sample(
     from curation.failures import tickets
 
     with open_lake(workspace) as lake:
-        rows = tickets.draw(lake, cluster, name, size, seed, getpass.getuser())
+        rows = tickets.draw(lake, cluster, name, size, seed, who())
     n_images = len(rows["image_id"].unique())
     messages.print(
         f"sample {name}: {rows.num_rows:,} masks of {n_images:,} images of cluster {cluster}", markup=False
@@ -178,7 +177,7 @@ def flag(
     from curation.failures import clusters
 
     with open_lake(workspace) as lake:
-        clusters.set_status(lake, cluster, "flagged", by=getpass.getuser(), note=note)
+        clusters.set_status(lake, cluster, "flagged", by=who(), note=note)
     messages.print(f"cluster {cluster} flagged", markup=False)
 
 

@@ -1,12 +1,11 @@
 """mine: what a person should see next."""
 
-import getpass
 from typing import Annotated
 
 import pyarrow.compute as pc
 import typer
 
-from curation.cli.options import Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import Format, Out, OutputFormat, Workspace, open_lake, who
 from curation.cli.output import messages, print_table
 
 #: Rows on the terminal; files and other formats have all.
@@ -45,7 +44,7 @@ def mine(
     """
     from curation.engine import mining
 
-    request = mining.Request(budget, name, random_share, verifier, run, seed, getpass.getuser())
+    request = mining.Request(budget, name, random_share, verifier, run, seed, who())
     with open_lake(workspace) as lake:
         mined = mining.mine(lake, request)
     counts = {row["values"]: row["counts"] for row in pc.value_counts(mined.rows["motive"]).to_pylist()}

@@ -1,5 +1,7 @@
 """Options that many commands share."""
 
+import getpass
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -42,3 +44,11 @@ def assignments(option: str, texts: list[str] | None) -> dict[str, str]:
         if "=" not in text:
             raise InputError(f"{option} {text!r}: write NAME=VALUE")
     return dict(text.split("=", 1) for text in texts or [])
+
+
+def who() -> str:
+    """Who types: the login name, or the number of a user that has none, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        return str(os.getuid())

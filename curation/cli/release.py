@@ -1,6 +1,5 @@
 """release, verify-release: a dataset frozen with its report, checks and hashes, and the proof that it is as it was."""
 
-import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 import pyarrow as pa
 import typer
 
-from curation.cli.options import Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import Format, Out, OutputFormat, Workspace, open_lake, who
 from curation.cli.output import console, messages, print_table
 from curation.cli.progress import progress
 from curation.engine import releases
@@ -60,7 +59,7 @@ def release(
     from curation.report import charts
 
     charts.check_installed()  # before long work, not after it
-    request = Request(name, getpass.getuser(), out, tag, note, checks, even_if_failing, output_format)
+    request = Request(name, who(), out, tag, note, checks, even_if_failing, output_format)
     with open_lake(workspace) as lake:
         made = _made(lake, request, n_worst)
     console.print(f"{made.folder}", soft_wrap=True, highlight=False)

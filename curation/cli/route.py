@@ -1,11 +1,10 @@
 """route: which masks are accepted, which a person sees, which are dropped."""
 
-import getpass
 from typing import Annotated
 
 import typer
 
-from curation.cli.options import Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import Format, Out, OutputFormat, Workspace, open_lake, who
 from curation.cli.output import console, messages, print_table
 
 
@@ -73,7 +72,7 @@ def route(
         is_exact=exact,
         preset=preset,
         run_id=run,
-        routed_by=getpass.getuser(),
+        routed_by=who(),
     )
     with open_lake(workspace) as lake:
         routed = routing.route(lake, request)

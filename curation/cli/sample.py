@@ -1,6 +1,5 @@
 """sample: which masks people judge, how many, and what their verdicts say of all masks."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import pyarrow as pa
 import typer
 
 from curation.cli import sample_tables
-from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake, who
 from curation.cli.output import console, messages, print_table
 from curation.errors import InputError
 
@@ -83,7 +82,7 @@ def draw(
         risk=risk,
         masks_per_image=masks_per_image,
         by=by,
-        drawn_by=getpass.getuser(),
+        drawn_by=who(),
     )
     with open_lake(workspace) as lake:
         rows = samples.draw(lake, request, at)

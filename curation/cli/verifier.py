@@ -1,6 +1,5 @@
 """verifier: models that learn from verdicts and gold which masks are good."""
 
-import getpass
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake, who
 from curation.cli.output import console, messages, print_table
 from curation.cli.progress import progress, shard_progress
 from curation.whole_files import write_whole
@@ -57,7 +56,7 @@ def fit(
     from curation.sampling.frame import Scope
     from curation.verifier import crossfit, learning
 
-    request = learning.Request(name, Scope(run, where), method, seed, getpass.getuser())
+    request = learning.Request(name, Scope(run, where), method, seed, who())
     with (
         open_lake(workspace) as lake,
         progress(crossfit.n_fits(), unit="fits", about=f"verifier {name}") as bar,

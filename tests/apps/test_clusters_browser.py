@@ -33,6 +33,11 @@ def page(app, browser):
     context.close()
 
 
+def settle(page) -> None:
+    """Wait until the page is drawn: what is typed into a form that is about to be replaced is lost."""
+    page.wait_for_selector('.stApp[data-test-script-state="notRunning"]')
+
+
 def test_a_cluster_is_chosen_flagged_and_sent_back_with_the_keyboard(app, page):
     page.goto(f"{app.url}failures")
     page.get_by_role("heading", name="Cluster 2: look alike").wait_for()
@@ -42,10 +47,12 @@ def test_a_cluster_is_chosen_flagged_and_sent_back_with_the_keyboard(app, page):
     page.get_by_test_id("stRadio").get_by_role("radio").first.focus()
     page.keyboard.press("ArrowDown")
     page.get_by_role("heading", name=f"Cluster 1: {clustered.HOSTILE}").wait_for()  # as it was written
+    settle(page)
     page.get_by_label("Note").focus()
     page.keyboard.type("night pictures")
     page.keyboard.press("Enter")
     page.get_by_text("Cluster 1 is flagged.").wait_for()
+    settle(page)
 
     page.get_by_role("tab", name="Flag").focus()
     for _ in range(2):

@@ -73,7 +73,7 @@ def undisturbed(school, checkpoint, tmp_path_factory) -> dict[str, torch.Tensor]
 
 def test_training_lowers_the_loss_and_raises_iou(lake, tmp_path, request_):
     gold_lake(lake, tmp_path, 3, chosen=(1,))
-    learning = replace(request_, n_steps=60, learning_rate=3e-3, held_out_share=0)
+    learning = replace(request_, n_steps=100, learning_rate=3e-3, held_out_share=0)
     found = targets.read(lake, learning)
     network = open_network(locate(learning.model), "cpu")
     cache = EmbeddingCache(network.encoder_sha256, 1)
@@ -190,7 +190,7 @@ def test_early_stopping_keeps_the_best_weights(taught, request_, monkeypatch):
     monkeypatch.setattr(Course, "answers", answers)
     monkeypatch.setattr(Course, "_look", look)
     result = train(taught, replace(request_, n_steps=100, patience=3), on_note=quiet)
-    assert (result.iou_before, result.iou_after, result.n_steps) == (0.5, 0.7, 4)
+    assert (result.iou_before, result.iou_after, result.n_steps) == (0.5, pytest.approx(0.7), 4)
 
 
 def test_an_image_that_is_gone_is_left_out_and_told(taught, request_):
