@@ -2,11 +2,14 @@
 
 import json
 import re
+from uuid import uuid4
 
 import pytest
 import served
 
 from curation.lake import Lake
+from curation.review import queue, rules
+from curation.review.verdicts import Verdict, give
 
 pytestmark = pytest.mark.slow
 NOTE = "<img src=x onerror=alert(1)> thin edge"
@@ -291,12 +294,31 @@ def test_another_sample_is_chosen_and_stays(url, browser, app):
     assert open_tasks["sample"].to_pylist() == ["other"]
 
 
-def test_a_curator_decides_where_raters_disagree(judged, app, browser):
+def disagree(root, sample: str) -> None:
+    """Ann and Bob judge every mask, and of one they do not think alike."""
+    (root / rules.FILE).write_text("[shares]\ngold_check = 0\nrepeat = 0\ndouble_review = 1")
+    with Lake.open(root) as lake:
+        (odd,) = lake.query("SELECT min(mask_id) FROM samples WHERE sample = ?", [sample])[0].to_pylist()
+        for rater in ("Ann", "Bob"):
+            while tasks := queue.next_tasks(lake, rater, sample, 20):
+                words = ["reject" if rater == "Bob" and t.mask_id == odd else "accept" for t in tasks]
+                give(
+                    lake,
+                    [
+                        Verdict(str(uuid4()), rater, word, task_id=task.task_id, took_s=3.0)
+                        for task, word in zip(tasks, words, strict=True)
+                    ],
+                )
+    (root / rules.FILE).unlink()
+
+
+def test_a_curator_decides_where_raters_disagree(url, app, browser):
+    sample = url.partition("sample=")[2]
+    disagree(app.root, sample)
     with Lake.open(app.root) as lake:
         wanted = "SELECT count(*) FROM settled_verdicts WHERE sample = ? AND needs_adjudication"
-        n_disagreements = lake.query(wanted, [served.SAMPLE])[0][0].as_py()
-    assert n_disagreements, "the two raters of `judged` must disagree on a mask that both saw"
-    hal = Reviewer(browser, f"{app.url}?sample={served.SAMPLE}", "Hal", waits=False)
+        assert lake.query(wanted, [sample])[0][0].as_py() == 1
+    hal = Reviewer(browser, url, "Hal", waits=False)
     hal.page.get_by_label("disagreements first").check()
     hal.wait_for_mask()
     hal.judge("a")
@@ -304,7 +326,7 @@ def test_a_curator_decides_where_raters_disagree(judged, app, browser):
     hal.close()
     with Lake.open(app.root) as lake:
         (row,) = lake.query("SELECT purpose, sample FROM verdicts WHERE rater = 'Hal'").to_pylist()
-    assert row == {"purpose": "adjudicate", "sample": served.SAMPLE}
+    assert row == {"purpose": "adjudicate", "sample": sample}
 
 
 def test_it_fits_the_window_and_has_names_for_everything(url, browser):
