@@ -10,7 +10,7 @@ import numpy as np
 from apps.review import data
 from curation.errors import ImageError, InputError
 from curation.formats.images import read_image
-from curation.generation.models import MODELS, LocalModel, locate
+from curation.generation.models import MODELS, MODELS_FOLDER, LocalModel, locate
 from curation.generation.prompter import Prompted, Prompter
 
 #: The model that runs anywhere, where the workspace's own is not here.
@@ -80,9 +80,13 @@ def _workspaces_model() -> LocalModel | None:
 
 
 def _model(name: str) -> LocalModel | None:
-    """A model by name or path if its weights lie here. Nothing is fetched: a click must not wait for gigabytes."""
-    is_here = MODELS[name].is_there if name in MODELS else Path(name).expanduser().exists()
-    return locate(name) if is_here else None
+    """A model by name (trained ones too) or path if its weights lie here. Nothing is fetched: a click must not wait for
+    gigabytes.
+    """
+    trained = data.root() / MODELS_FOLDER
+    others = (trained / name, Path(name).expanduser())
+    is_here = MODELS[name].is_there if name in MODELS else any(path.exists() for path in others)
+    return locate(name, trained=trained) if is_here else None
 
 
 def _pixels(image_id: int) -> np.ndarray:

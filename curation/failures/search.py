@@ -263,7 +263,9 @@ def _tested(
     found = replace(found, p_value=np.maximum(found.p_value, _p_beyond(of, last, labelled, tried, member)))
     q = np.ones(len(tried))
     q[kept] = q_values(found.p_value[kept])
+    # Where the difference has no bounds (too few images outside the group) nothing is told.
     is_told = (q <= settings.most_false) & (found.difference >= settings.least_difference)
+    is_told &= np.isfinite(found.difference_low)
     low, high = bounds(labelled, member)
     groups = [_group(of, tried[k], k, found, (low, high), q) for k in np.flatnonzero(is_told)]
     # Of two that are as certain the one with a rule comes first.
