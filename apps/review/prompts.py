@@ -10,7 +10,7 @@ import numpy as np
 from apps.review import data
 from curation.errors import ImageError, InputError
 from curation.formats.images import read_image
-from curation.generation.models import MODELS, MODELS_FOLDER, LocalModel, locate
+from curation.generation.models import MODELS, MODELS_FOLDER, LocalModel, locate, trained_path
 from curation.generation.prompter import Prompted, Prompter
 
 #: The model that runs anywhere, where the workspace's own is not here.
@@ -84,8 +84,10 @@ def _model(name: str) -> LocalModel | None:
     gigabytes.
     """
     trained = data.root() / MODELS_FOLDER
-    others = (trained / name, Path(name).expanduser())
-    is_here = MODELS[name].is_there if name in MODELS else any(path.exists() for path in others)
+    if name in MODELS:
+        is_here = MODELS[name].is_there
+    else:
+        is_here = trained_path(name, trained) is not None or Path(name).expanduser().exists()
     return locate(name, trained=trained) if is_here else None
 
 
