@@ -101,7 +101,8 @@ _PARTS = {
         GROUP BY mask_id
         """,
     ),
-    # A mask of several samples has the verdict that came last.
+    # A mask of several samples has the verdict that came last. Who was to redraw a mask and said what it is instead
+    # is heard where no review settled it.
     "judged": _Part(
         _of("judged", (c.name for c in VERDICT_COLUMNS if c.name != "drawn_by")),
         "LEFT JOIN judged ON judged.mask_id = masks.mask_id",
@@ -113,8 +114,23 @@ _PARTS = {
             reasons AS verdict_reasons,
             n_raters,
             is_accepted
-        FROM settled_verdicts
-        ORDER BY mask_id, committed_at DESC
+        FROM (
+            SELECT mask_id, decision, rating, reasons, n_raters, is_accepted, committed_at, TRUE AS is_review
+            FROM settled_verdicts
+            UNION ALL
+            SELECT
+                mask_id,
+                decision,
+                rating::DOUBLE,
+                reasons,
+                1,
+                CASE WHEN decision <> 'unsure' THEN decision = 'accept' END,
+                committed_at,
+                FALSE
+            FROM current_verdicts
+            WHERE purpose = 'correct' AND decision <> 'skip'
+        )
+        ORDER BY mask_id, is_accepted IS NOT NULL AND is_review DESC, is_accepted IS NOT NULL DESC, committed_at DESC
         """,
     ),
     "drawn": _Part(

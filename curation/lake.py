@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from curation import locks, settings
+from curation import locks, settings, views
 from curation.connections import connect
 from curation.errors import InputError, LakeError
 from curation.schemas import SQL_TYPES, TABLES, Column, TableSchema
@@ -26,6 +26,8 @@ from curation.views import VIEWS
 T = TypeVar("T")
 WORKSPACE_FILE = "workspace.json"
 DEFAULT_CATALOG = "sqlite:catalog.sqlite"
+#: What a lake's views have as their comment, followed by their version.
+_VIEWS_ARE = "curation views "
 
 
 class Lake:
@@ -162,7 +164,7 @@ class Lake:
                 self.con.execute(
                     f'CREATE TEMP VIEW "{schema.name}" AS SELECT *, {nulls} FROM lake."{schema.name}"'
                 )
-        for name in _missing_views(present):
+        for name in self._outdated_views():
             self.con.execute(f"CREATE TEMP VIEW {name} AS {VIEWS[name]}")
         return self
 
@@ -184,7 +186,18 @@ class Lake:
             statements += [
                 f'ALTER TABLE "{schema.name}" ADD COLUMN "{c.name}" {SQL_TYPES[c.type]}' for c in columns
             ]
-        return statements + [f"CREATE VIEW {name} AS {VIEWS[name]}" for name in _missing_views(present)]
+        for name in self._outdated_views():
+            statements.append(f"CREATE OR REPLACE VIEW {name} AS {VIEWS[name]}")
+            statements.append(f"COMMENT ON VIEW {name} IS '{_VIEWS_ARE}{views.VERSION}'")
+        return statements
+
+    def _outdated_views(self) -> list[str]:
+        """Views that this lake lacks, or has from an older curation; a newer one's stay."""
+        rows = self.con.execute(
+            "SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'lake'"
+        ).fetchall()
+        versions = {name: int((comment or "").removeprefix(_VIEWS_ARE) or 0) for name, comment in rows}
+        return [name for name in VIEWS if versions.get(name, -1) < views.VERSION]
 
     def _present(self) -> dict[str, set[str]]:
         """Names of the columns of every table and view of the lake."""
@@ -334,10 +347,6 @@ def _missing_columns(present: Mapping[str, set[str]]) -> list[tuple[TableSchema,
         for schema in TABLES.values()
     ]
     return [(schema, columns) for schema, columns in missing if columns]
-
-
-def _missing_views(present: Mapping[str, set[str]]) -> list[str]:
-    return [name for name in VIEWS if name not in present]
 
 
 def _check_catalog(catalog: str) -> None:

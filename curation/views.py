@@ -2,6 +2,9 @@
 
 from curation.settings import REVIEW
 
+#: Of what follows. A lake whose views are of a lower version gets them anew when it is opened.
+VERSION = 1
+
 #: `current_masks` leaves out what a correction has superseded; `current_images` names
 #: for every image of a stage and cycle the newest run that read it, so that a retuned run stands for its source.
 #: `current_verdicts` leaves out what its rater took back or said anew.

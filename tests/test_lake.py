@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 
 import duckdb
@@ -5,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from lakes import NumberedMasks, image_row, spec
 
-from curation import runs, shards
+from curation import runs, shards, views
 from curation.errors import ContractError, InputError, LakeBusyError, LakeError
 from curation.lake import Lake, add_files, insert
 from curation.schemas import TABLES
@@ -120,6 +121,22 @@ def test_a_lake_made_before_a_table_and_a_column_existed_gets_them(lake):
     with Lake.open(lake.root) as newer:
         assert count(newer, "tags") == 0
         assert newer.query("SELECT label FROM masks").num_rows == 0
+
+
+def test_a_lake_with_older_views_gets_them_anew_and_a_newer_one_keeps_its_own(lake):
+    another = "CREATE OR REPLACE VIEW current_images AS SELECT 1 AS image_id"
+    lake.con.execute(another)
+    with Lake.open(lake.root, read_only=True) as again:
+        assert count(again, "current_images") == 0
+    lake.con.execute(another)
+    lake.con.execute(f"COMMENT ON VIEW current_images IS 'curation views {views.VERSION + 1}'")
+    with Lake.open(lake.root) as again:
+        assert count(again, "current_images") == 1
+
+
+def test_views_that_changed_have_a_new_version():
+    digest = hashlib.sha256("".join(f"{name} {sql}" for name, sql in views.VIEWS.items()).encode()).hexdigest()
+    assert (views.VERSION, digest[:12]) == (1, "e5ba73d29a69"), "raise VERSION of curation/views.py, and change this pair"
 
 
 def test_the_past_of_an_older_lake_shows_what_it_lacked_as_empty(lake):

@@ -41,8 +41,15 @@ class Frame:
         return len(self.mask_id)
 
 
-def read(lake: Lake, scope: Scope, expressions: dict[str, tuple[str, str]] | None = None) -> Frame:
+def read(
+    lake: Lake,
+    scope: Scope,
+    expressions: dict[str, tuple[str, str]] | None = None,
+    masks: str = "current_masks",
+) -> Frame:
     """The frame as `lake` shows it (open it at a version), with a value a mask for each of `expressions`.
+
+    `masks`: `current_masks`, or `masks`, which has those too that a correction has superseded.
 
     Expressions are name -> (option that it was given to, SQL), over the columns of `conditions.create_view`.
     Raises QueryError for a run that is not there and for SQL that is no expression, InputError where no mask
@@ -50,7 +57,7 @@ def read(lake: Lake, scope: Scope, expressions: dict[str, tuple[str, str]] | Non
     """
     expressions = expressions or {}
     asked = [scope.where or "", *(sql for _, sql in expressions.values()), "image_run_id"]
-    conditions.create_view(lake.con, VIEW, asked)
+    conditions.create_view(lake.con, VIEW, asked, masks)
     if scope.run_id is None:
         chosen = (
             "SEMI JOIN (SELECT run_id AS image_run_id, image_id FROM current_images) AS newest "

@@ -78,10 +78,13 @@ def fit(lake: Lake, request: Request, on_fit: Callable[[], None] = lambda: None)
 
 
 def labelled(lake: Lake, scope: Scope) -> Labelled:
-    """The masks of a scope that have a label. Raises InputError where none has, and says which runs have some."""
+    """The masks of a scope that have a label, with those that were corrected since: most of the bad ones.
+
+    Raises InputError where none has a label, and says which runs have some.
+    """
     where = "is_bad IS NOT NULL" if scope.where is None else f"({scope.where}\n) AND is_bad IS NOT NULL"
     try:
-        found = frame.read(lake, Scope(scope.run_id, where), _LABELS)
+        found = frame.read(lake, Scope(scope.run_id, where), _LABELS, masks="masks")
     except InputError as error:
         of = f"run {scope.run_id}" if scope.run_id is not None else "the newest run of each image"
         that = f" of which {scope.where}" if scope.where else ""
