@@ -18,7 +18,7 @@ DEMO_INSTALLED := $(VENV)/.installed-demo
 TEST_INSTALLED := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format pages bench cycles constraints clean
+.PHONY: help demo test soak check format pages bench cycles constraints clean
 
 help:  ## Show these lines
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ test: $(TEST_INSTALLED)  ## Install everything, then run every test
 	@bash .ci/chromium
 	@$(BIN)/curation models fetch sam2-tiny || echo "sam2-tiny cannot be had here: the tests that need it are skipped"
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
+
+soak: $(TEST_INSTALLED)  ## Run the tests that need long: many kills, fuzzing, faults
+	$(BIN)/python -m pytest -m soak --timeout 7200 --durations 0 $(TESTS)
 
 check: $(TEST_INSTALLED)  ## Lint Python and SQL, check formatting, generated pages and import layers
 	$(BIN)/python -m pytest -q tests/test_checks.py tests/test_layers.py tests/test_docs.py
