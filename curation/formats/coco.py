@@ -188,9 +188,16 @@ def _box(value: object) -> list[float] | None:
 def _number(value: object, name: str) -> float | None:
     if value is None and name != "bbox":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise RecordError(f"{name}: {told(value)} came; it must be a finite number")
-    return float(np.float64(value))
+    return float(value)
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the largest double
+        return False
 
 
 def _flag(value: object) -> bool:

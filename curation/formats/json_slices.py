@@ -136,7 +136,7 @@ def _elements(data, at, stop):
     at = _skip_space(data, at + 1, stop)
     while at < stop and data[at] != 93:
         value_stop = _value_stop(data, at, stop)
-        if value_stop < 0:
+        if value_stop < 0 or data[value_stop] == 125:  # a brace that this list did not open
             return spans[:0], _CUT
         if n == len(spans):
             grown = np.empty((2 * n, 2), np.int64)

@@ -130,5 +130,8 @@ def told(value: object) -> str:
         return "nothing"
     if isinstance(value, dict):
         return f"an object with {', '.join(map(repr, list(value)[:6])) or 'no keys'}"
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except RecursionError:  # the JSON parser goes deeper than repr does
+        shown = "brackets inside brackets, too deep to show"
     return f"{shown[:60]}{'…' if len(shown) > 60 else ''} ({type(value).__name__})"

@@ -29,10 +29,7 @@ def rasterise(polygons: Sequence[Sequence[float]], height: int, width: int) -> R
     lengths = [_checked_length(index, polygon) for index, polygon in enumerate(polygons)]
     if not lengths:
         return Runs.empty(height, width)
-    try:
-        points = np.array(list(chain.from_iterable(polygons)), np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise RleError(f"polygon: {error}; it must be a flat list of numbers, [x0, y0, x1, y1, …]") from error
+    points = _points(polygons)
     offsets = np.cumsum([0, *lengths])
     is_far = ~(np.abs(points) <= MAX_SIDE_PX)  # NaN is far too
     if is_far.any():
@@ -62,6 +59,25 @@ def join_polygons(groups: Sequence[Sequence[Sequence[float]]], height: int, widt
             for first, n in zip(firsts, n_polygons, strict=True)
         ]
     )
+
+
+def _points(polygons: Sequence[Sequence[float]]) -> np.ndarray:
+    """All coordinates back to back, float64."""
+    form = "it must be a flat list of numbers, [x0, y0, x1, y1, …]"
+    try:
+        points = np.array(list(chain.from_iterable(polygons)))
+    except ValueError as error:  # some of them are lists
+        raise RleError(f"polygon: {error}; {form}") from error
+    if points.ndim != 1 or points.dtype.kind not in "iuf":
+        index = next(k for k, polygon in enumerate(polygons) if not _is_flat(polygon))
+        came = ", ".join(sorted({type(number).__name__ for number in polygons[index]}))
+        raise RleError(f"polygon {index}: values of type {came} came; {form}")
+    return points.astype(np.float64)
+
+
+def _is_flat(polygon: Sequence[float]) -> bool:
+    numbers = np.array(polygon)
+    return numbers.ndim == 1 and numbers.dtype.kind in "iuf"
 
 
 def _checked_length(index: int, polygon: object) -> int:
