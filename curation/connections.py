@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from curation import settings
 from curation.errors import LakeError
 
 
@@ -14,11 +15,14 @@ def connect(*extensions: str) -> duckdb.DuckDBPyConnection:
 
     DuckDB reads and checks the signature of a whole extension (35 MB, 0.2 s) each time that one is loaded. What pip
     installed beside DuckDB's own library is trusted as that is, and loaded without; anything else must be signed.
+    It takes all cores, or as many threads as CURATION_THREADS says.
     """
     con = duckdb.connect(config={"allow_unsigned_extensions": True})
     try:
         # Progress would be drawn on stdout, between rows that are piped on.
         con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        if (n_threads := settings.database_threads()) is not None:
+            con.execute(f"SET threads = {n_threads}")
         left = [name for name in extensions if not _load_packed(con, name)]
         con.execute("SET allow_unsigned_extensions = false")
         for name in left:

@@ -42,6 +42,8 @@ class Lake:
         try:
             if self.storage.is_s3:
                 self.con.execute(s3_secret_sql())
+            if catalog.startswith("sqlite:"):
+                _follow_move(self.con, Path(catalog.removeprefix("sqlite:")), self.storage.base)
             self._attach()
             if at is not None:
                 version = self._version_of(at)
@@ -94,8 +96,7 @@ class Lake:
                 f"{root} is no workspace (no {WORKSPACE_FILE}): make one with `curation init {root}`"
             )
         catalog, data = _resolve(root, json.loads(config.read_text()))
-        if catalog.startswith("sqlite:"):
-            _follow_move(Path(catalog.removeprefix("sqlite:")), data)
+        _check_is_there(catalog)
         lake = cls(root, catalog, data, at, read_only)
         if not lake.is_read_only:
             lake._evolve()
@@ -363,18 +364,20 @@ def _resolve(root: Path, places: Mapping[str, str]) -> tuple[str, str]:
     return catalog, data.rstrip("/") + "/"
 
 
-def _follow_move(catalog: Path, data: str) -> None:
+def _check_is_there(catalog: str) -> None:
+    path = Path(catalog.removeprefix("sqlite:"))
+    if catalog.startswith("sqlite:") and not path.is_file():
+        raise LakeError(f"{path}: the catalog is missing; restore it from a backup, data alone is not enough")
+
+
+def _follow_move(con: duckdb.DuckDBPyConnection, catalog: Path, data: str) -> None:
     """Let a workspace that was moved or copied find its files: DuckLake keeps absolute paths."""
-    if not catalog.is_file():
-        raise LakeError(
-            f"{catalog}: the catalog is missing; restore it from a backup, data alone is not enough"
-        )
+    if not catalog.is_file():  # it is made now
+        return
     # Through DuckDB: a second SQLite library in one process would drop the first one's file locks.
-    with connect("sqlite_scanner") as con:
-        con.execute(f"ATTACH {quote(str(catalog))} AS catalog (TYPE sqlite); USE catalog")
-        old = con.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
-        if old is None or old[0] == data:
-            return
+    con.execute(f"ATTACH {quote(str(catalog))} AS catalog (TYPE sqlite); USE catalog")
+    old = con.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
+    if old is not None and old[0] != data:
         con.execute("BEGIN")
         for table in ("ducklake_data_file", "ducklake_delete_file"):
             con.execute(
@@ -384,6 +387,7 @@ def _follow_move(catalog: Path, data: str) -> None:
             )
         con.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [data])
         con.execute("COMMIT")
+    con.execute("USE memory; DETACH catalog")
 
 
 def _roll_back(con: duckdb.DuckDBPyConnection) -> None:

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from curation.errors import InputError
+
 PACKAGE = Path(__file__).parent
 
 
@@ -16,6 +18,16 @@ def files(name: str) -> Path:
 def cache_dir() -> Path:
     """Where model weights are kept: CURATION_CACHE, else ~/.cache/curation."""
     return Path(os.environ.get("CURATION_CACHE") or Path.home() / ".cache" / "curation")
+
+
+def database_threads() -> int | None:
+    """Most threads of DuckDB: CURATION_THREADS; None without it, and DuckDB takes every core. Raises InputError."""
+    asked = os.environ.get("CURATION_THREADS")
+    if not asked:
+        return None
+    if not asked.isdecimal() or int(asked) < 1:
+        raise InputError(f"CURATION_THREADS is {asked!r}: a number of threads from 1 on is needed")
+    return int(asked)
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,24 @@ class LakeSettings:
 
 
 LAKE = LakeSettings()
+
+
+@dataclass(frozen=True)
+class MaintenanceSettings:
+    """What `curation maintain` keeps, and how much it does at once (`engine.maintenance`)."""
+
+    #: Versions younger than this stay, whether anything names them or not: a month's mistakes can be undone.
+    keep_days: float = 30.0
+    #: Files touched within this time stay: longer than any shard takes to compute and commit, and than a query reads.
+    grace_hours: float = 24.0
+    #: Small files are joined up to this size. At SA-1B's 250 bytes a mask it holds half a million of them; a writer
+    #: waits for as long as one takes to write.
+    merged_file_bytes: int = 128_000_000
+    #: Versions forgotten in one statement.
+    versions_at_once: int = 1_000
+
+
+MAINTENANCE = MaintenanceSettings()
 
 
 @dataclass(frozen=True)

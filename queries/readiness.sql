@@ -212,7 +212,7 @@ figures AS (
         {
             'r': e.mean,
             'low': clamp(e.low - error_by_chance, 0, 1),
-            'high': e.high,
+            'high': clamp(e.high, 0, 1),
             'n_images': e.n_images,
             'n_units': e.n_units
         } AS f

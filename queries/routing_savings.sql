@@ -82,8 +82,10 @@ judged_images AS (
     GROUP BY image_id
 ),
 
+-- Verdicts that all came at one moment, as imported ones do, tell no pace.
 pace AS (
-    SELECT mean_interval(ratio_sums(active_s, n_timed)) AS seconds FROM judged_images
+    SELECT CASE WHEN sum(active_s) > 0 THEN mean_interval(ratio_sums(active_s, n_timed)) END AS seconds
+    FROM judged_images
 )
 
 SELECT

@@ -10,6 +10,10 @@ import pytest
 
 from curation.lake import Lake
 
+#: Lakes of tests are small, and several processes share the cores: one thread each takes half the time. What tests start
+#: inherits it.
+os.environ.setdefault("CURATION_THREADS", "1")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, so that processes that share the files out end together."""

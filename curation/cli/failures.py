@@ -56,7 +56,13 @@ def find(
             help="NAME=SQL: one more thing that rules may name, such as \"night=file_name LIKE 'n%'\"."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the halves; the same seed finds the same.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Of the halves; the same seed finds the same. Trying seeds until one finds something makes q-values too small.",
+        ),
+    ] = 0,
     least_difference: Annotated[
         float | None, typer.Option(min=0, max=1, help="Smallest excess of the bad share that is reported.")
     ] = None,

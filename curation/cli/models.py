@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import pyarrow as pa
 import typer
 
-from curation.cli.options import Format, Out, OutputFormat
+from curation.cli.options import Format, Out, OutputFormat, open_lake
 from curation.cli.output import messages, print_table
 from curation.cli.progress import progress
 from curation.errors import InputError
@@ -22,7 +23,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(models, name="models")
 
 
-def list_models(output_format: OutputFormat = Format.table, out: Out = None) -> None:
+def list_models(
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", "-w", help="List the models too that were trained in this workspace."),
+    ] = None,
+    output_format: OutputFormat = Format.table,
+    out: Out = None,
+) -> None:
     """Models by name, and whether their weights are here."""
     rows = [
         {
@@ -35,7 +43,28 @@ def list_models(output_format: OutputFormat = Format.table, out: Out = None) -> 
         }
         for model in MODELS.values()
     ]
+    if workspace is not None:
+        with open_lake(workspace, read_only=True) as lake:
+            trained = lake.query("FROM trained_models ORDER BY trained_at, model").to_pylist()
+            rows += [_trained(row, lake.root / row["path"]) for row in trained]
     print_table(pa.Table.from_pylist(rows), output_format, out)
+
+
+def _trained(row: dict, folder: Path) -> dict:
+    weights = [path for path in folder.glob("*") if path.suffix in (".pth", ".onnx", ".ort")]
+    gain = (
+        ""
+        if row["iou_before"] is None
+        else f"; held-out IoU {row['iou_before']:.3f} before, {row['iou_after']:.3f} after"
+    )
+    return {
+        "name": row["model"],
+        "about": f"{row['base_model']} trained on {row['n_train_masks']:,} masks{gain}",
+        "backend": "torch" if any(path.suffix == ".pth" for path in weights) else "onnxruntime",
+        "size_mb": round(sum(path.stat().st_size for path in weights) / 1e6),
+        "is_there": bool(weights),
+        "folder": str(folder),
+    }
 
 
 def fetch(names: Annotated[list[str], typer.Argument(help="Models of `models list`.")]) -> None:

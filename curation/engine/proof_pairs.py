@@ -70,7 +70,8 @@ class Seen:
 def pairs(lake: Lake, batch: Batch) -> list[Pair]:
     """Every mask of a batch with what has become of it, in the order of the work, as `lake` shows it."""
     rows = lake.query(
-        "SELECT supersedes, mask_id FROM masks WHERE supersedes IS NOT NULL ORDER BY mask_id"
+        "SELECT supersedes, mask_id FROM masks ANTI JOIN withdrawn_masks USING (mask_id) WHERE supersedes IS NOT NULL "
+        "ORDER BY mask_id"
     ).to_pylist()
     later = {row["supersedes"]: row["mask_id"] for row in rows}
     said = lake.query(
@@ -253,7 +254,8 @@ def draw(
     chosen = [left[place] for place in designs.stratified(stratum, sizes, rng).places]
     constants = {
         "sample": name,
-        "design": "stratified",
+        # By chance, but out of masks that were chosen on purpose, and with both masks of a pair: no rate of others takes it.
+        "design": "purposive",
         "n_draws": 1,
         "options": json.dumps({"proof_of": batch.batch, "pairs_at": pairs_at, "pairs": len(chosen)}),
         "snapshot_id": pairs_at,

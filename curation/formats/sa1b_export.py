@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from curation import ids, runs
-from curation.errors import LakeError
+from curation import conditions, ids, runs
+from curation.errors import InputError, LakeError
 from curation.formats import sa1b, tars
 from curation.lake import Lake
 
@@ -27,24 +27,30 @@ _NEWEST_IMAGES = """
 class ExportedRun:
     """A run to export, the table that holds its masks, and how many images it has.
 
-    `is_newest_only` leaves out images that a later finished run of masks has read too.
+    `is_newest_only` leaves out images that a later finished run of masks has read too. `where`: an SQL condition on
+    masks, over the columns of `conditions.create_view`; images without such a mask stay, without annotations.
     """
 
     run_id: int
     table: str
     n_images: int
     is_newest_only: bool = False
+    where: str | None = None
 
     @property
     def id_column(self) -> str:
         return "gold_mask_id" if self.table == "gold_masks" else "mask_id"
 
 
-def choose_run(lake: Lake, run_id: int | None = None, is_gold: bool = False) -> ExportedRun:
+def choose_run(
+    lake: Lake, run_id: int | None = None, is_gold: bool = False, where: str | None = None
+) -> ExportedRun:
     """The run `run_id`, or the newest finished one: of gold, or of generated or imported masks.
 
-    Raises LakeError where there is none, or where it is of the other kind.
+    Raises LakeError where there is none, or where it is of the other kind, InputError for a condition on gold.
     """
+    if is_gold and where is not None:
+        raise InputError("--where: gold has none of the columns that it may name; leave it out, or --gold")
     kinds = ("gold",) if is_gold else ("generate", "import")
     asked = "finished_at IS NOT NULL" if run_id is None else f"run_id = {int(run_id)}"
     found = lake.con.execute(f"SELECT run_id, kind FROM runs WHERE {asked} ORDER BY run_id DESC").fetchall()
@@ -59,7 +65,7 @@ def choose_run(lake: Lake, run_id: int | None = None, is_gold: bool = False) -> 
             'List them: curation sql "SELECT run_id, kind, source FROM runs"'
         )
     n_images = lake.con.execute("SELECT count(*) FROM images WHERE run_id = ?", [fitting[0]]).fetchone()[0]
-    return ExportedRun(fitting[0], "gold_masks" if is_gold else "masks", n_images)
+    return ExportedRun(fitting[0], "gold_masks" if is_gold else "masks", n_images, where=where)
 
 
 def newest_runs(lake: Lake) -> list[ExportedRun]:
@@ -93,6 +99,7 @@ def images_with_masks(
     root = _shared_folder(lake, run.run_id)
     twins = _twins(lake, run.run_id)
     sources = _sources(lake, run)
+    _keep_left_out(lake, run, sources)
     for images in _pages(lake, run):
         masks = _masks(lake, run, sources, images[0]["image_number"], images[-1]["image_number"] + 1)
         for image in images:
@@ -130,12 +137,33 @@ def _pages(lake: Lake, run: ExportedRun) -> Iterator[list[dict[str, Any]]]:
 
 
 def _sources(lake: Lake, run: ExportedRun) -> list[int]:
-    """The run and those of its corrections; what these supersede is kept in `superseded`."""
-    lake.con.execute("""
-        CREATE OR REPLACE TEMP TABLE superseded AS
-        SELECT supersedes AS mask_id FROM drawn_masks WHERE supersedes IS NOT NULL
-    """)
+    """The run and those of its corrections."""
     return [run.run_id, *runs.corrections_of(lake, run.run_id)]
+
+
+def _keep_left_out(lake: Lake, run: ExportedRun, sources: list[int]) -> None:
+    """Masks that are not exported, in the table `left_out`: superseded ones, and those that the condition does not take.
+
+    Raises QueryError for a condition that is none.
+    """
+    lake.con.execute("""
+        CREATE OR REPLACE TEMP TABLE left_out AS
+        SELECT supersedes AS mask_id FROM current_drawn_masks WHERE supersedes IS NOT NULL
+        UNION ALL
+        SELECT mask_id FROM withdrawn_masks
+    """)
+    if run.where is None:
+        return
+    conditions.create_view(lake.con, "exported_masks", [run.where])
+    conditions.check_condition(lake.con, "--where", run.where, "exported_masks")
+    lake.con.execute(
+        f"""
+        INSERT INTO left_out
+        SELECT mask_id FROM exported_masks
+        WHERE list_contains($sources, run_id) AND ({run.where}\n) IS NOT TRUE
+        """,
+        {"sources": sources},
+    )
 
 
 def _masks(
@@ -149,7 +177,7 @@ def _masks(
             f"""
             SELECT *, {run.id_column} AS id FROM {run.table}
             WHERE run_id = $run_id AND {run.id_column} >= $first_id AND {run.id_column} < $stop_id
-                AND {run.id_column} NOT IN (SELECT mask_id FROM superseded)
+                AND {run.id_column} NOT IN (SELECT mask_id FROM left_out)
             ORDER BY {run.id_column}
             """,
             {"run_id": run_id, "first_id": first_id, "stop_id": stop_id},

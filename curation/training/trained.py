@@ -58,12 +58,23 @@ def publish(lake: Lake, name: str, save: Callable[[Path], None], about: dict) ->
             "trained_at": datetime.now(timezone.utc).isoformat(),
         }
         (unfinished / TRAINED_FILE).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
-        os.rename(unfinished, path)
+        _take_name(unfinished, path)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     _add_row(lake, about)
     return _told(path, about, is_resumed=False)
+
+
+def _take_name(unfinished: Path, path: Path) -> None:
+    try:
+        os.rename(unfinished, path)
+    except OSError as error:
+        if not path.exists():
+            raise
+        raise InputError(
+            f"model {path.name!r}: another training took the name meanwhile ({path}): choose another name"
+        ) from error
 
 
 def _add_row(lake: Lake, about: dict) -> None:

@@ -9,10 +9,12 @@ import pytest
 from proof_lake import add_gold, add_run, correct
 
 from curation.engine import proof
+from curation.errors import InputError
 from curation.lake import Lake
 from curation.review import batches, queue, verdicts
 from curation.review.batches import Request
 from curation.review.verdicts import Verdict
+from curation.sampling import estimates
 from curation.schemas import TABLES
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -146,6 +148,8 @@ def test_without_gold_a_blind_sample_of_pairs_decides(lake, rows):
         12,
         "verdicts",
     )
+    with pytest.raises(InputError, match="on purpose"):  # before and after are no rate together
+        estimates.estimate(lake, "b-proof")
     more = proof.prove(lake, "b", size=8, now=later(4))
     assert more.sample == "b-proof-2"
     both = lake.query("SELECT mask_id FROM samples WHERE sample LIKE 'b-proof%'")["mask_id"].to_pylist()

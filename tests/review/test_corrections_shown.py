@@ -7,9 +7,12 @@ import pytest
 from PIL import Image
 from samples import HEIGHT, NOON, WIDTH, run_with_masks
 from test_drawing import correction, square
+from typer.testing import CliRunner
 
 from curation import queries
 from curation.browse import selection
+from curation.cli import app
+from curation.errors import InputError, QueryError
 from curation.formats import sa1b_export
 from curation.report import contact_sheet
 from curation.review import drawing
@@ -57,6 +60,29 @@ def test_an_export_holds_the_correction_instead(lake, corrected, tmp_path):
     assert [a["id"] for a in record["annotations"]] == [rows[1]["mask_id"], rows[2]["mask_id"], last, new]
     assert record["annotations"][2]["area"] == 625
     assert len(json.loads((tmp_path / "1.json").read_text())["annotations"]) == 3
+
+
+@pytest.mark.parametrize("where", ["area_px < 400", "verdict IS DISTINCT FROM 'accept' AND area_px >= 100"])
+def test_an_export_may_leave_masks_out(lake, corrected, tmp_path, where):
+    rows, last, new = corrected
+    asked = ["--workspace", str(lake.root), "--where", where]
+    assert CliRunner().invoke(app, ["export", "coco", str(tmp_path), *asked]).exit_code == 0
+    told = json.loads((tmp_path / "instances.json").read_text())
+    ids = {int(one["mask_id"]) for one in told["annotations"]}
+    kept = {rows[1]["mask_id"], rows[2]["mask_id"], *(row["mask_id"] for row in rows[3:]), last, new}
+    areas = dict(lake.con.execute("SELECT mask_id, area_px FROM masks").fetchall())
+    assert ids == {m for m in kept if (areas[m] < 400 if where.startswith("area") else areas[m] >= 100)}
+    assert [image["file_name"] for image in told["images"]] == ["0.jpg", "1.jpg"]
+
+
+def test_a_condition_that_is_none_exports_nothing(lake, corrected, tmp_path):
+    for where in ("area_px <", "nothing = 1"):
+        chosen = sa1b_export.choose_run(lake, where=where)
+        with pytest.raises(QueryError, match="--where"):
+            sa1b_export.export(lake, chosen, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="gold"):
+        sa1b_export.choose_run(lake, is_gold=True, where="area_px < 4")
 
 
 def test_the_newest_run_of_a_sheet_is_never_one_of_corrections(lake, corrected, tmp_path):
