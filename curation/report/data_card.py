@@ -1,12 +1,12 @@
 """The data card of a release: what the dataset is, how it came about, how good it is and what it must not be used for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from curation import queries
 from curation.engine.releases import MASKS, Draft
 from curation.lake import Lake
-from curation.report.page.words import counted, number, percent, plain, seconds, share, stage
-from curation.sampling import samples
+from curation.report import markdown
+from curation.report.data_card_evidence import Released, failures, figures, judged
+from curation.report.page.words import counted, number, plain, seconds, stage
 
 FILE_NAME = "data_card.md"
 #: What the exported records are, in words, by format.
@@ -14,24 +14,6 @@ FORMAT_WORDS = {
     "sa1b": "SA-1B records: one JSON file an image, masks as COCO RLE",
     "coco": "COCO instances: one JSON file a run, masks as COCO RLE",
 }
-#: Figures of `gold_agreement` on the card, by figure and threshold.
-AGREEMENT = {
-    ("mean_best_iou", None): "mean IoU of a mask with its best gold mask",
-    ("mean_boundary_iou", None): "mean boundary IoU with it",
-    ("best_iou_over", 0.75): "masks over 0.75 IoU with their best gold mask",
-    ("best_iou_over", 0.9): "masks over 0.90 IoU with it",
-    ("precision", 0.5): "precision: masks with a gold partner of 0.50 IoU",
-    ("recall", 0.5): "recall: gold masks with a partner of 0.50 IoU",
-}
-ESTIMATED = {
-    "accept": "masks that people would accept",
-    "over_75": "masks over 0.75 IoU when corrected",
-    "over_90": "masks over 0.90 IoU when corrected",
-}
-#: Means among the figures; all others are shares.
-MEANS = ("mean_best_iou", "mean_boundary_iou")
-
-Rows = list[dict]
 
 
 def write_card(lake: Lake, draft: Draft) -> None:
@@ -41,16 +23,16 @@ def write_card(lake: Lake, draft: Draft) -> None:
 
 def card(lake: Lake, draft: Draft) -> str:
     """The card as Markdown. What nobody measured is said to be unknown; an empty lake gives a card that says so."""
-    run_ids = [run.run_id for run in draft.exported]
+    of = Released(lake, [run.run_id for run in draft.exported])
     parts = (
         _head(draft),
-        _what(lake, draft, run_ids),
-        _made(lake, draft.tag, run_ids),
-        _judged(lake, run_ids),
-        _figures(lake, run_ids),
+        _what(of, draft),
+        _made(of, draft.tag),
+        judged(of),
+        figures(of),
         _checks(draft),
-        _failures(lake, run_ids),
-        _limits(lake, draft, run_ids),
+        failures(of),
+        _limits(of, draft),
         _proof(draft),
     )
     return "\n".join(line for part in parts for line in part)
@@ -66,22 +48,20 @@ def _head(draft: Draft) -> Iterator[str]:
     )
     yield ""
     if request.note:
-        yield f"{_plain_text(request.note)}"
+        yield f"{markdown.plain_text(request.note)}"
         yield ""
     yield "**Licence:** _the owner fills this in before the dataset is handed on: of the masks, and of the pictures._"
     yield ""
 
 
-def _what(lake: Lake, draft: Draft, run_ids: list[int]) -> Iterator[str]:
-    drawn = _one(
-        lake,
+def _what(of: Released, draft: Draft) -> Iterator[str]:
+    drawn = of.rows(
         """
         SELECT count(*) AS n, count(supersedes) AS n_corrected, count(DISTINCT rater) AS n_raters
-        FROM drawn_masks INNER JOIN runs USING (run_id)
+        FROM current_drawn_masks INNER JOIN runs USING (run_id)
         WHERE list_contains($run_ids, runs.parent_run_id)
-        """,
-        run_ids,
-    )
+        """
+    )[0]
     yield "## What it is"
     yield ""
     yield f"- {FORMAT_WORDS[draft.request.format]}; below `{MASKS}/`, a folder a run."
@@ -97,10 +77,10 @@ def _what(lake: Lake, draft: Draft, run_ids: list[int]) -> Iterator[str]:
     yield ""
 
 
-def _made(lake: Lake, tag: str, run_ids: list[int]) -> Iterator[str]:
+def _made(of: Released, tag: str) -> Iterator[str]:
     yield "## How the masks were made"
     yield ""
-    rows = _report(lake, "stage_summary", run_ids)
+    rows = of.report("stage_summary")
     if not rows:
         yield "No finished run holds masks."
         yield ""
@@ -128,10 +108,10 @@ def _made(lake: Lake, tag: str, run_ids: list[int]) -> Iterator[str]:
         "masks made",
         "masks an image (95 % interval)",
     )
-    yield from _table(heads, table)
+    yield from markdown.table(heads, table)
     yield f"Design: {rows[0]['design']}."
     yield ""
-    yield from _weights(lake, run_ids)
+    yield from _weights(of)
     yield (
         f"Every setting and package version: `curation query run_provenance --at {tag}`. The lake keeps each "
         "candidate that became no mask, with the reason, where the run was a generation."
@@ -139,9 +119,8 @@ def _made(lake: Lake, tag: str, run_ids: list[int]) -> Iterator[str]:
     yield ""
 
 
-def _weights(lake: Lake, run_ids: list[int]) -> Iterator[str]:
-    rows = _rows(
-        lake,
+def _weights(of: Released) -> Iterator[str]:
+    rows = of.rows(
         """
         SELECT
             runs.model,
@@ -152,8 +131,7 @@ def _weights(lake: Lake, run_ids: list[int]) -> Iterator[str]:
         WHERE list_contains($run_ids, runs.run_id) AND runs.model IS NOT NULL
         GROUP BY ALL
         ORDER BY ALL
-        """,
-        run_ids,
+        """
     )
     for row in rows:
         yield f"- `{row['model']}`: weights SHA-256 `{row['weights_sha256']}`."
@@ -166,157 +144,6 @@ def _weights(lake: Lake, run_ids: list[int]) -> Iterator[str]:
             )
     if rows:
         yield ""
-
-
-def _judged(lake: Lake, run_ids: list[int]) -> Iterator[str]:
-    yield "## How they were judged"
-    yield ""
-    yield from _gold(lake, run_ids)
-    yield from _samples(lake)
-    yield from _raters(lake)
-    yield from _routings(lake)
-
-
-def _gold(lake: Lake, run_ids: list[int]) -> Iterator[str]:
-    rows = _rows(
-        lake,
-        """
-        SELECT
-            gold_runs.run_id,
-            gold_runs.annotator,
-            gold_runs.is_anchored,
-            count(DISTINCT matches.image_id) AS n_images,
-            count(DISTINCT matches.gold_mask_id) AS n_masks
-        FROM gold_matches AS matches
-        INNER JOIN runs AS gold_runs ON gold_runs.run_id = matches.gold_run_id
-        WHERE list_contains($run_ids, matches.run_id)
-        GROUP BY ALL
-        ORDER BY gold_runs.run_id
-        """,
-        run_ids,
-    )
-    if not rows:
-        yield "**Gold:** none was matched with these masks."
-        yield ""
-        return
-    how = {True: "corrected from predictions", False: "drawn from scratch", None: "nobody said how"}
-    table = [
-        [
-            row["run_id"],
-            _plain_text(row["annotator"] or "–"),
-            how[row["is_anchored"]],
-            plain(row["n_images"]),
-            plain(row["n_masks"]),
-        ]
-        for row in rows
-    ]
-    yield "**Gold**, trusted masks:"
-    yield ""
-    yield from _table(
-        ("gold run", "annotator", "how it was drawn", "images in common", "gold masks on them"), table
-    )
-
-
-def _samples(lake: Lake) -> Iterator[str]:
-    rows = samples.summaries(lake).to_pylist()
-    if not rows:
-        yield "**Samples:** none was drawn for people to judge."
-        yield ""
-        return
-    yield "**Samples** that people judged:"
-    yield ""
-    table = [
-        [row["sample"], row["design"], plain(row["n_masks"]), plain(row["n_images"]), plain(row["n_judged"])]
-        for row in rows
-    ]
-    yield from _table(("sample", "design", "masks drawn", "images", "masks judged"), table)
-
-
-def _raters(lake: Lake) -> Iterator[str]:
-    rows = _report(lake, "rater_quality")
-    if not rows:
-        return
-    table = [
-        [
-            _plain_text(row["rater"]),
-            row["figure"].replace("_", " "),
-            share(row["estimate"], row["low"], row["high"]),
-            plain(row["n_verdicts"]),
-            plain(row["n_images"]),
-        ]
-        for row in rows
-    ]
-    yield "**Raters:**"
-    yield ""
-    yield from _table(("rater", "figure", "share (95 % interval)", "verdicts", "images"), table)
-    yield f"Design: {rows[0]['design']}."
-    yield ""
-
-
-def _routings(lake: Lake) -> Iterator[str]:
-    rows = _rows(lake, "FROM routings ORDER BY routed_at")
-    for row in rows[-1:]:
-        promise = (
-            f"at most {percent(row['max_bad'])} bad among the accepted, with a confidence of {percent(row['confidence'])}"
-            if row["max_bad"] is not None
-            else "a preset, which promises nothing"
-        )
-        yield f"**Routing** `{row['routing']}` ({row['method']}, over {row['score']}): {promise}."
-        yield ""
-
-
-def _figures(lake: Lake, run_ids: list[int]) -> Iterator[str]:
-    yield "## Figures"
-    yield ""
-    table = [*_agreement(lake, run_ids), *_calibration(lake, run_ids), *_coverage(lake, run_ids)]
-    table += _estimated(lake)
-    if not table:
-        yield "How good the masks are is unknown: there is neither gold nor a judged sample."
-        yield ""
-        return
-    yield from _table(("of", "figure", "estimate (95 % interval)", "behind it", "design"), table)
-
-
-def _agreement(lake: Lake, run_ids: list[int]) -> Iterator[Sequence[object]]:
-    for row in _report(lake, "gold_agreement", run_ids):
-        about = AGREEMENT.get((row["figure"], row["iou_threshold"]))
-        if about and row["estimate"] is not None:
-            told = number if row["figure"] in MEANS else share
-            said = told(row["estimate"], row["low"], row["high"])
-            unit = "gold mask" if row["figure"] == "recall" else "mask"
-            yield _of(row), about, said, _behind(row, unit), row["design"]
-
-
-def _calibration(lake: Lake, run_ids: list[int]) -> Iterator[Sequence[object]]:
-    found: dict[tuple, Rows] = {}
-    for row in _report(lake, "calibration", run_ids):
-        found.setdefault((row["run_id"], row["gold_run_id"]), []).append(row)
-    for rows in found.values():
-        row = rows[0]
-        said = number(row["ece"], row["ece_low"], row["ece_high"])
-        behind = counted(sum(bin_["n_masks"] for bin_ in rows), "mask")
-        about = "calibration error: mean gap between predicted IoU and IoU with gold"
-        yield _of(row), about, said, behind, row["design"]
-
-
-def _coverage(lake: Lake, run_ids: list[int]) -> Iterator[Sequence[object]]:
-    for row in _report(lake, "coverage", run_ids):
-        if row["figure"] == "mean_covered_share":
-            said = share(row["estimate"], row["low"], row["high"])
-            yield (
-                f"run {row['run_id']}",
-                "share of an image under masks",
-                said,
-                counted(row["n_images"], "image"),
-                row["design"],
-            )
-
-
-def _estimated(lake: Lake) -> Iterator[Sequence[object]]:
-    for row in _report(lake, "quality_estimate"):
-        if row["figure"] in ESTIMATED and row["estimate"] is not None:
-            said = share(row["estimate"], row["low"], row["high"])
-            yield f"sample {row['sample']}", ESTIMATED[row["figure"]], said, _behind(row), row["design"]
 
 
 def _checks(draft: Draft) -> Iterator[str]:
@@ -339,78 +166,8 @@ def _checks(draft: Draft) -> Iterator[str]:
     yield ""
 
 
-def _failures(lake: Lake, run_ids: list[int]) -> Iterator[str]:
-    yield "## Known failures"
-    yield ""
-    clusters = _clusters(lake)
-    if clusters:
-        yield "Groups of masks that fail more often than the rest, found on half of the images and tested on the others:"
-        yield ""
-        table = [
-            [
-                row["cluster"],
-                _plain_text(row["words"]),
-                (row["status"] or "found").replace("_", " "),
-                plain(row["n_masks"]),
-                share(row["bad_share"], row["bad_share_low"], row["bad_share_high"]),
-                f"{row['n_bad']:,.0f} ({row['n_bad_low']:,.0f}–{row['n_bad_high']:,.0f})",
-                f"{row['q_value']:.2g}",
-            ]
-            for row in clusters
-        ]
-        heads = (
-            "cluster",
-            "what they share",
-            "status",
-            "masks",
-            "bad (95 % interval)",
-            "bad masks in all",
-            "q",
-        )
-        yield from _table(heads, table)
-    errors = [
-        row
-        for row in _report(lake, "error_kinds", run_ids)
-        if row["error_kind"] != "none" and row["n_kind_masks"]
-    ]
-    if errors:
-        yield "What is wrong against gold:"
-        yield ""
-        table = [
-            [
-                _of(row),
-                row["error_kind"],
-                share(row["share"], row["share_low"], row["share_high"]),
-                _behind(row, "gold mask" if row["error_kind"] == "miss" else "mask"),
-            ]
-            for row in errors
-        ]
-        yield from _table(("of", "kind", "share (95 % interval)", "behind it"), table)
-    if not clusters and not errors:
-        yield "None are known; nobody has searched, or there was nothing to compare with."
-        yield ""
-
-
-def _clusters(lake: Lake) -> Rows:
-    """Clusters of the newest search that found each, with their status, the most bad masks first."""
-    return _rows(
-        lake,
-        """
-        SELECT clusters.*, events.status
-        FROM clusters
-        LEFT JOIN (
-            SELECT cluster, arg_max(status, at_utc) AS status FROM cluster_events GROUP BY cluster
-        ) AS events USING (cluster)
-        WHERE coalesce(events.status, 'found') <> 'fixed'
-        QUALIFY row_number() OVER (PARTITION BY clusters.cluster ORDER BY clusters.search_id DESC) = 1
-        ORDER BY clusters.n_bad DESC, clusters.cluster
-        """,
-    )
-
-
-def _limits(lake: Lake, draft: Draft, run_ids: list[int]) -> Iterator[str]:
-    counts = _one(
-        lake,
+def _limits(of: Released, draft: Draft) -> Iterator[str]:
+    counts = of.rows(
         """
         SELECT
             (
@@ -429,9 +186,8 @@ def _limits(lake: Lake, draft: Draft, run_ids: list[int]) -> Iterator[str]:
             (SELECT count(*) FROM problems WHERE list_contains($run_ids, run_id)) AS n_problems,
             (SELECT count(*) FROM runs WHERE finished_at IS NULL AND kind <> 'gold') AS n_unfinished,
             (SELECT count(*) FROM gold_matches WHERE list_contains($run_ids, run_id)) AS n_matches
-        """,
-        run_ids,
-    )
+        """
+    )[0]
     yield "## Limits"
     yield ""
     yield "- Masks have no classes unless a label is given; they say what belongs together, not what it is."
@@ -467,41 +223,3 @@ def _proof(draft: Draft) -> Iterator[str]:
     yield f"curation verify-release {draft.request.name} --folder ."
     yield "```"
     yield ""
-
-
-# -------------------------------------------------------------------------------------------- writing
-
-
-def _report(lake: Lake, name: str, run_ids: list[int] | None = None) -> Rows:
-    rows = queries.get(name).run(lake).to_pylist()
-    return rows if run_ids is None else [row for row in rows if row["run_id"] in run_ids]
-
-
-def _rows(lake: Lake, sql: str, run_ids: list[int] | None = None) -> Rows:
-    return lake.query(sql, None if run_ids is None else {"run_ids": run_ids}).to_pylist()
-
-
-def _one(lake: Lake, sql: str, run_ids: list[int]) -> dict:
-    return _rows(lake, sql, run_ids)[0]
-
-
-def _of(row: dict) -> str:
-    return f"run {row['run_id']}, gold run {row['gold_run_id']}"
-
-
-def _behind(row: dict, unit: str = "mask") -> str:
-    return f"{counted(row['n_masks'], unit)} of {counted(row['n_images'], 'image')}"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{' --- |' * len(heads)}"
-    for row in rows:
-        yield f"| {' | '.join(str(value).replace('|', chr(92) + '|') for value in row)} |"
-    yield ""
-
-
-def _plain_text(text: str) -> str:
-    """What people typed, on one line and without meaning to Markdown or HTML."""
-    escaped = "".join(f"\\{c}" if c in "\\`*_[]<>#" else c for c in " ".join(text.split()))
-    return escaped.replace("&", "&amp;")
