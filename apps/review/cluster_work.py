@@ -10,7 +10,7 @@ from curation.errors import CurationError
 from curation.failures import clusters, tickets
 from curation.lake import Lake
 from curation.report.page.words import counted
-from curation.review import batches
+from curation.review import opening
 from curation.sampling import samples
 
 #: Masks of a sample where nobody says otherwise.
@@ -106,15 +106,15 @@ def _batch(person: access.Person, cluster: int, name_key: str, annotators_key: s
     due_at = _end_of(st.session_state[due_key])
 
     def work(lake: Lake) -> str:
-        request = batches.Request(
+        request = opening.Request(
             name, cluster=cluster, annotators=annotators, due_at=due_at, opened_by=person.rater
         )
-        return _opened_words(batches.open(lake, request))
+        return _opened_words(opening.open_batch(lake, request))
 
     _do(work)
 
 
-def _opened_words(opened: batches.Opened) -> str:
+def _opened_words(opened: opening.Opened) -> str:
     batch = opened.batch
     words = (
         f"Batch {batch.batch}: {counted(batch.n_masks, 'mask')} of {counted(opened.n_images, 'image')}, "

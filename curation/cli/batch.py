@@ -52,9 +52,9 @@ def open_(
     purpose: Annotated[str, typer.Option(help="Why these masks, in words.")] = "",
 ) -> None:
     """Open a batch: every mask of it is to be corrected, accepted as it is, or rejected."""
-    from curation.review import batches
+    from curation.review import opening
 
-    request = batches.Request(
+    request = opening.Request(
         name=name,
         purpose=purpose,
         cluster=cluster,
@@ -68,7 +68,7 @@ def open_(
         opened_by=who(),
     )
     with open_lake(workspace) as lake:
-        opened = batches.open(lake, request)
+        opened = opening.open_batch(lake, request)
     batch = opened.batch
     left_out = (
         f"; {opened.n_superseded:,} were corrected already and are left out" if opened.n_superseded else ""

@@ -11,7 +11,7 @@ from apps.review import drawing
 from apps.review.access import Person
 from curation.errors import InputError
 from curation.lake import Lake
-from curation.review import batch_status, batches
+from curation.review import batch_status, opening
 
 CARA, DAN = Person("Cara", "rater"), Person("Dan", "rater")
 OPEN = '.draw[data-mask]:not([data-mask=""])'
@@ -19,7 +19,7 @@ OPEN = '.draw[data-mask]:not([data-mask=""])'
 
 def make_workspace(root, n_images: int):
     rows = drawn.make_pictures(root, n_images)[::2]
-    request = batches.Request(
+    request = opening.Request(
         "outlines",
         purpose="holes in discs",
         mask_ids=[row["mask_id"] for row in rows],
@@ -27,7 +27,7 @@ def make_workspace(root, n_images: int):
         due_at=datetime(2030, 1, 2, tzinfo=timezone.utc),
     )
     with Lake.open(root) as lake:
-        batches.open(lake, request)
+        opening.open_batch(lake, request)
     return root
 
 

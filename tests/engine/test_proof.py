@@ -11,8 +11,8 @@ from proof_lake import add_gold, add_run, correct
 from curation.engine import proof
 from curation.errors import InputError
 from curation.lake import Lake
-from curation.review import batches, queue, verdicts
-from curation.review.batches import Request
+from curation.review import batches, opening, queue, verdicts
+from curation.review.opening import Request
 from curation.review.verdicts import Verdict
 from curation.sampling import estimates
 from curation.schemas import TABLES
@@ -77,7 +77,7 @@ def judge(lake: Lake, sample: str, is_good) -> None:
 def test_gold_shows_that_a_cluster_is_fixed(lake, rows):
     add_cluster(lake, rows, rest_bad_share=0.5)
     add_gold(lake, rows, 20)
-    batches.open(lake, Request("b", cluster=1), NOON)
+    opening.open_batch(lake, Request("b", cluster=1), NOON)
     found = proof.prove(lake, "b", now=later(1))
     assert found.is_fixed is False
     assert statuses(lake) == ["in_re_annotation"]
@@ -100,7 +100,7 @@ def test_gold_shows_that_a_cluster_is_fixed(lake, rows):
 def test_too_little_is_not_enough_and_it_says_how_much_more(lake, rows):
     add_cluster(lake, rows, rest_bad_share=0.02)
     add_gold(lake, rows, 20)
-    batches.open(lake, Request("b", cluster=1), NOON)
+    opening.open_batch(lake, Request("b", cluster=1), NOON)
     correct(lake, rows, 20)
     found = proof.prove(lake, "b", now=later(2))
     assert found.is_fixed is None
@@ -112,7 +112,7 @@ def test_too_little_is_not_enough_and_it_says_how_much_more(lake, rows):
 
 def test_a_rejected_mask_is_not_there_afterwards(lake, rows):
     add_gold(lake, rows, 20)
-    batches.open(lake, Request("b", where="true", double_share=0.0), NOON)
+    opening.open_batch(lake, Request("b", where="true", double_share=0.0), NOON)
     tasks = queue.next_tasks(lake, "ann", "b", 4, NOON, purposes={"correct"})
     given = [Verdict(str(uuid4()), "ann", "reject", task.task_id) for task in tasks]
     verdicts.give(lake, given, NOON)
@@ -123,7 +123,7 @@ def test_a_rejected_mask_is_not_there_afterwards(lake, rows):
 
 
 def test_without_gold_a_blind_sample_of_pairs_decides(lake, rows):
-    batches.open(lake, Request("b", where="true", double_share=0.0), NOON)
+    opening.open_batch(lake, Request("b", where="true", double_share=0.0), NOON)
     correct(lake, rows[:20], 20)
     drawn = proof.prove(lake, "b", size=12, now=later(1))
     assert drawn.sample == "b-proof"
@@ -160,7 +160,7 @@ def test_without_gold_a_blind_sample_of_pairs_decides(lake, rows):
 
 
 def test_masks_corrected_after_the_draw_are_told_and_not_mixed_in(lake, rows):
-    batches.open(lake, Request("b", where="true", double_share=0.0), NOON)
+    opening.open_batch(lake, Request("b", where="true", double_share=0.0), NOON)
     correct(lake, rows[:20], 20)
     proof.prove(lake, "b", size=24, now=later(1))
     correct(lake, rows[20:], 20)

@@ -9,8 +9,9 @@ from samples import NOON, draw, later, run_with_masks
 from test_drawing import correction, square
 
 from curation.errors import InputError, QueryError
-from curation.review import batches, drawing, queue, verdicts
-from curation.review.batches import Place, Request, shares
+from curation.review import batches, drawing, opening, queue, verdicts
+from curation.review.batches import Place, shares
+from curation.review.opening import Request
 from curation.review.verdicts import Verdict
 from curation.schemas import TABLES
 
@@ -59,7 +60,9 @@ def test_a_batch_and_its_sample_and_the_status_of_its_cluster_come_in_one_commit
     tables = {"clusters": [found], "cluster_members": members}
     lake.append({name: TABLES[name].table(some) for name, some in tables.items()}, "clusters")
     before = lake.version()
-    opened = batches.open(lake, Request("b", cluster=7, annotators=("ann", "bob"), double_share=0.4), NOON)
+    opened = opening.open_batch(
+        lake, Request("b", cluster=7, annotators=("ann", "bob"), double_share=0.4), NOON
+    )
     assert lake.version() == before + 1
     assert (opened.batch.n_masks, opened.batch.search_id, opened.batch.snapshot_id) == (5, 2, before)
     assert opened.n_two_people == 2
@@ -73,13 +76,13 @@ def test_a_batch_and_its_sample_and_the_status_of_its_cluster_come_in_one_commit
 
 def test_corrected_masks_are_left_out_and_an_empty_batch_is_refused(lake, rows):
     saved = drawing.save(lake, correction(rows[0], "ann", square(0, 0, 20)), NOON)
-    opened = batches.open(lake, Request("b", mask_ids=ids_of(rows[:3])), NOON)
+    opened = opening.open_batch(lake, Request("b", mask_ids=ids_of(rows[:3])), NOON)
     assert (opened.n_superseded, opened.batch.n_masks) == (1, 2)
     with pytest.raises(InputError, match="all 1 masks are corrected already"):
-        batches.open(lake, Request("c", mask_ids=ids_of(rows[:1])))
+        opening.open_batch(lake, Request("c", mask_ids=ids_of(rows[:1])))
     with pytest.raises(InputError, match="it has no masks"):
-        batches.open(lake, Request("c", where="area_px < 0"))
-    opened = batches.open(lake, Request("d", where="drawn_by = 'ann'"), NOON)
+        opening.open_batch(lake, Request("c", where="area_px < 0"))
+    opened = opening.open_batch(lake, Request("d", where="drawn_by = 'ann'"), NOON)
     assert [place.mask_id for place in batches.places(lake.con, "d")] == [saved.mask_id]
 
 
@@ -100,18 +103,18 @@ def test_corrected_masks_are_left_out_and_an_empty_batch_is_refused(lake, rows):
 def test_what_cannot_be_opened_is_refused_and_nothing_is_written(lake, rows, changes, error, message):
     version = lake.version()
     with pytest.raises(error, match=message):
-        batches.open(lake, Request(**{"name": "b", **changes}))
+        opening.open_batch(lake, Request(**{"name": "b", **changes}))
     assert lake.version() == version
 
 
 def test_a_taken_name_is_refused(lake, rows):
     draw(lake, "b", rows)
     with pytest.raises(InputError, match="there already"):
-        batches.open(lake, Request("b", where="true"))
+        opening.open_batch(lake, Request("b", where="true"))
 
 
 def test_every_mask_is_offered_to_its_annotators_alone(lake, rows):
-    batches.open(lake, Request("b", where="true", annotators=("ann", "bob"), double_share=0.0), NOON)
+    opening.open_batch(lake, Request("b", where="true", annotators=("ann", "bob"), double_share=0.0), NOON)
     with pytest.raises(InputError, match="is for ann, bob"):
         mend(lake, "eve", "b")
     seen: Counter[str] = Counter()
@@ -132,7 +135,7 @@ def test_every_mask_is_offered_to_its_annotators_alone(lake, rows):
 
 
 def test_nobody_hoards_and_who_is_done_helps(lake, rows):
-    batches.open(lake, Request("b", where="true", annotators=("ann", "bob"), double_share=0.0), NOON)
+    opening.open_batch(lake, Request("b", where="true", annotators=("ann", "bob"), double_share=0.0), NOON)
     assert len(mend(lake, "ann", "b", 20)) == 12
     assert mend(lake, "ann", "b", 20) == []
     give(lake, queue.open_tasks(lake, "ann", "b", NOON), "ann")
@@ -145,7 +148,7 @@ def test_nobody_hoards_and_who_is_done_helps(lake, rows):
 
 
 def test_two_people_correct_one_mask_from_the_same_start(lake, rows):
-    batches.open(lake, Request("b", mask_ids=ids_of(rows[:1]), double_share=1.0), NOON)
+    opening.open_batch(lake, Request("b", mask_ids=ids_of(rows[:1]), double_share=1.0), NOON)
     for rater, side in (("ann", 20), ("bob", 22)):
         (task,) = mend(lake, rater, "b")
         assert task.mask_id == rows[0]["mask_id"]
@@ -158,13 +161,13 @@ def test_two_people_correct_one_mask_from_the_same_start(lake, rows):
 
 
 def test_a_mask_that_was_corrected_elsewhere_is_offered_no_more(lake, rows):
-    batches.open(lake, Request("b", mask_ids=ids_of(rows[:2])), NOON)
+    opening.open_batch(lake, Request("b", mask_ids=ids_of(rows[:2])), NOON)
     drawing.save(lake, correction(rows[0], "eve", square(0, 0, 20)), NOON)
     assert {task.mask_id for task in mend(lake, "ann", "b", 5)} == {rows[1]["mask_id"]}
 
 
 def test_the_masks_of_an_image_come_one_after_the_other(lake, rows):
-    batches.open(lake, Request("b", where="true"), NOON)
+    opening.open_batch(lake, Request("b", where="true"), NOON)
     images = [place.image_id for place in batches.places(lake.con, "b")]
     assert 1 + np.count_nonzero(np.diff(images)) == 6
 

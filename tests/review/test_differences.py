@@ -10,8 +10,8 @@ from test_drawing import correction, square
 from curation import masks, runs
 from curation.errors import LakeError
 from curation.ids import mask_id
-from curation.review import against_gold, batches, differences, drawing, queue, verdicts
-from curation.review.batches import Request
+from curation.review import against_gold, differences, drawing, opening, queue, verdicts
+from curation.review.opening import Request
 from curation.review.verdicts import Verdict
 from curation.schemas import TABLES
 
@@ -44,7 +44,7 @@ def test_corrections_additions_and_rejections_are_counted_by_run(lake, rows):
     drawing.save(lake, correction(rows[0], "ann", square(0, 0, 20)), NOON)
     drawing.save(lake, correction(rows[2], "ann", square(0, 0, 20)), NOON)
     drawing.save(lake, correction(rows[0], "ann", square(50, 40, 10), supersedes=None), NOON)
-    batches.open(lake, Request("b", mask_ids=[rows[6]["mask_id"]], double_share=0.0), NOON)
+    opening.open_batch(lake, Request("b", mask_ids=[rows[6]["mask_id"]], double_share=0.0), NOON)
     (task,) = queue.next_tasks(lake, "ann", "b", 1, NOON, purposes={"correct"})
     verdicts.give(lake, [Verdict(str(uuid4()), "ann", "reject", task.task_id)], NOON)
     (row,) = differences.between(lake.root, "before", "now").to_pylist()
@@ -74,7 +74,7 @@ def test_verdicts_of_purposive_samples_say_nothing_of_a_share(lake, rows):
     tasks = queue.next_tasks(lake, "ann", "s", 10, NOON)
     given = [verdict(task, "ann", "accept" if k else "fix") for k, task in enumerate(tasks)]
     verdicts.give(lake, given, NOON)
-    batches.open(lake, Request("b", mask_ids=[rows[0]["mask_id"]]), NOON)
+    opening.open_batch(lake, Request("b", mask_ids=[rows[0]["mask_id"]]), NOON)
     verdicts.give(lake, [verdict(t, "ann") for t in queue.next_tasks(lake, "ann", "b", 10, NOON)], NOON)
     (row,) = differences.between(lake.root, "before", "now").to_pylist()
     assert row["accepted_share_before"] is None

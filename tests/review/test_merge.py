@@ -13,11 +13,11 @@ from curation import masks
 from curation.errors import InputError
 from curation.formats import coco_import
 from curation.formats.mask_import import StageOrigin
-from curation.review import batch_status, batches, drawing, queue
+from curation.review import batch_status, drawing, opening, queue
 from curation.review import merge as batch_merge
 from curation.review.batch_export import COCO_FILE, MANIFEST, export
-from curation.review.batches import Request
 from curation.review.merge import merge
+from curation.review.opening import Request
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def rows(lake):
 @pytest.fixture
 def sent(lake, rows, tmp_path) -> Path:
     """The batch `b` of all masks as a COCO file."""
-    batches.open(lake, Request("b", where="true", double_share=0.0), NOON)
+    opening.open_batch(lake, Request("b", where="true", double_share=0.0), NOON)
     export(lake, "b", tmp_path / "out")
     return tmp_path / "out" / COCO_FILE
 
@@ -77,7 +77,7 @@ def test_a_coco_file_is_read_by_pycocotools_and_imported_again(lake, rows, sent,
 
 def test_labels_become_categories(lake, rows, tmp_path):
     lake.commit(lambda con: con.execute("UPDATE masks SET label = 'cat' WHERE mask_index = 1"), "labels")
-    batches.open(lake, Request("b", where="true"), NOON)
+    opening.open_batch(lake, Request("b", where="true"), NOON)
     export(lake, "b", tmp_path)
     document = json.loads((tmp_path / COCO_FILE).read_text())
     assert document["categories"] == [{"id": 1, "name": "cat"}]
@@ -168,7 +168,7 @@ def test_a_conflict_is_shown_and_resolved_only_as_told(lake, rows, sent, choice,
 
 
 def test_of_a_mask_for_two_the_partners_correction_is_no_conflict(lake, rows, tmp_path):
-    batches.open(lake, Request("b", mask_ids=[rows[0]["mask_id"]], double_share=1.0), NOON)
+    opening.open_batch(lake, Request("b", mask_ids=[rows[0]["mask_id"]], double_share=1.0), NOON)
     export(lake, "b", tmp_path)
     for rater, side in (("ann", 20), ("bob", 20)):
         copy = tmp_path / rater
@@ -206,7 +206,7 @@ def test_bad_records_are_problems_and_the_rest_is_merged(lake, rows, sent):
 
 
 def test_sa1b_records_come_back_too_and_images_that_do_not_are_missing(lake, rows, tmp_path):
-    batches.open(lake, Request("b", where="true", annotators=("ann",)), NOON)
+    opening.open_batch(lake, Request("b", where="true", annotators=("ann",)), NOON)
     sent = export(lake, "b", tmp_path, "sa1b", "ann")
     assert (sent.n_masks, sent.n_images) == (9, 3)
     records = sorted(tmp_path.glob("*.json"))
@@ -222,7 +222,7 @@ def test_sa1b_records_come_back_too_and_images_that_do_not_are_missing(lake, row
 
 
 def test_strangers_and_files_that_are_none_are_refused(lake, rows, tmp_path):
-    batches.open(lake, Request("b", where="true", annotators=("ann",)), NOON)
+    opening.open_batch(lake, Request("b", where="true", annotators=("ann",)), NOON)
     (tmp_path / "x.json").write_text("[")
     with pytest.raises(InputError, match="is for ann"):
         merge(lake, "b", tmp_path / "x.json", "eve")
