@@ -1,6 +1,7 @@
 """What people corrected shows in the place of what it corrects: in the App, on sheets and in exports."""
 
 import json
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from samples import HEIGHT, NOON, WIDTH, run_with_masks
 from test_drawing import correction, square
 from typer.testing import CliRunner
 
-from curation import queries
+from curation import conditions, queries
 from curation.browse import selection
 from curation.cli import app
 from curation.errors import InputError, QueryError
 from curation.formats import sa1b_export
 from curation.report import contact_sheet
 from curation.review import drawing
+from curation.schemas import TABLES
 
 
 @pytest.fixture
@@ -83,6 +85,35 @@ def test_a_condition_that_is_none_exports_nothing(lake, corrected, tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="gold"):
         sa1b_export.choose_run(lake, is_gold=True, where="area_px < 4")
+
+
+def test_who_was_to_redraw_a_mask_says_what_it_is_where_no_review_did(lake):
+    _, rows = run_with_masks(lake, 1, 3)
+    said = [
+        (0, "correct", "accept"),
+        (1, "correct", "reject"),
+        (2, "correct", "accept"),
+        (2, "review", "reject"),
+    ]
+    verdicts = [
+        {
+            **{key: rows[k][key] for key in ("mask_id", "run_id", "image_id")},
+            "verdict_id": str(place),
+            "sample": purpose,
+            "rater": "ann",
+            "purpose": purpose,
+            "decision": decision,
+            "reasons": [],
+            "took_s": 1.0,
+            "given_at": NOON - timedelta(seconds=place),
+            "committed_at": NOON - timedelta(seconds=place),
+        }
+        for place, (k, purpose, decision) in enumerate(said)
+    ]
+    lake.append({"verdicts": TABLES["verdicts"].table(verdicts)}, "said")
+    conditions.create_view(lake.con, "seen", ["is_bad", "verdict"])
+    seen = lake.query("SELECT is_bad, verdict FROM seen ORDER BY mask_id").to_pylist()
+    assert [tuple(row.values()) for row in seen] == [(False, "accept"), (True, "reject"), (True, "reject")]
 
 
 def test_the_newest_run_of_a_sheet_is_never_one_of_corrections(lake, corrected, tmp_path):

@@ -12,7 +12,7 @@ from curation.lake import Lake
 from curation.sampling import samples
 from curation.sampling.frame import Scope
 from curation.schemas import TABLES
-from curation.verifier import routed, routing, routing_labels
+from curation.verifier import learning, routed, routing, routing_labels
 from curation.verifier.routing import Request
 from tests.sampling.judged_lake import fill, judge
 
@@ -153,6 +153,9 @@ def test_corrected_masks_still_count_as_bad(lake):
     assert found.row["n_calibration_masks"] == 50
     assert bad[0] not in routes(lake, "r")
     assert sum(found.n_masks.values()) == 49
+    learned = learning.labelled(lake, Scope())
+    assert len(learned.mask_id) == 50
+    assert not learned.is_good[learned.mask_id == bad[0]].any()
 
 
 def verify(lake: Lake, name: str, is_held_out: bool = True) -> None:
