@@ -147,9 +147,13 @@ def test_a_wrong_option_says_what_is_allowed(tmp_path, checkpoint, workspace, mo
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_change_nothing(tmp_path, checkpoint):
-    """20 SIGKILLs in two workspaces: while a shard is computed, written, committed. Nothing lost, nothing doubled."""
-    images = write_images(tmp_path / "images", 35)
+@pytest.mark.parametrize(
+    "n_kills", [3, pytest.param(10, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
+def test_kills_at_random_moments_change_nothing(tmp_path, checkpoint, n_kills):
+    """SIGKILLs in two workspaces: while a shard is computed, written, committed. Nothing lost, nothing doubled."""
+    n_images = 5 + 3 * n_kills
+    images = write_images(tmp_path / "images", n_images)
     workspaces = [tmp_path / name for name in ("undisturbed", "killed", "killed_too")]
     for workspace in workspaces:
         Lake.create(workspace).close()
@@ -157,17 +161,17 @@ def test_kills_at_random_moments_change_nothing(tmp_path, checkpoint):
     with ThreadPoolExecutor(2) as pool:
         list(
             pool.map(
-                lambda w: kill_then_finish(words(images, checkpoint, w, "--shard-size", "1"), w),
+                lambda w: kill_then_finish(words(images, checkpoint, w, "--shard-size", "1"), w, n_kills),
                 workspaces[1:],
             )
         )
     undisturbed = content(workspaces[0])
-    assert undisturbed["images"].num_rows == 35
+    assert undisturbed["images"].num_rows == n_images
     for workspace in workspaces[1:]:
         assert content(workspace) == undisturbed
 
 
-def kill_then_finish(arguments: list[str], workspace: Path, n_kills: int = 10) -> None:
+def kill_then_finish(arguments: list[str], workspace: Path, n_kills: int) -> None:
     # Two runs at once with every core each would only wait for one another.
     one_thread = {"OMP_NUM_THREADS": "1"}
     rng = random.Random(workspace.name)
