@@ -60,14 +60,29 @@ class MaintenanceSettings:
     keep_days: float = 30.0
     #: Files touched within this time stay: longer than any shard takes to compute and commit, and than a query reads.
     grace_hours: float = 24.0
-    #: Small files are joined up to this size. At SA-1B's 250 bytes a mask it holds half a million of them; a writer
-    #: waits for as long as one takes to write.
+    #: Small files are joined up to this size: some 200,000 masks at the 500 to 800 bytes that generated ones take. A
+    #: writer waits for as long as one takes to write.
     merged_file_bytes: int = 128_000_000
     #: Versions forgotten in one statement.
     versions_at_once: int = 1_000
 
 
 MAINTENANCE = MaintenanceSettings()
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """How shards are handed to a Ray cluster (`shards.on_ray`)."""
+
+    #: Shards out at a worker: the one that it computes, and the next, so that it never waits for the coordinator.
+    shards_out: int = 2
+    #: A shard that loses its worker more often than this probably kills it.
+    most_losses: int = 5
+    #: How long is waited for a worker while there is none: a cluster that grows by itself takes minutes.
+    worker_patience_s: float = 600.0
+
+
+RAY = RaySettings()
 
 
 @dataclass(frozen=True)
@@ -206,6 +221,12 @@ class PromptSettings:
     seconds: float = 60.0
     #: DuckDB spills beyond it. Reports on 50 million masks need up to 1.4 GB.
     memory: str = "2GB"
+    #: What DuckDB may write to disk meanwhile.
+    spill: str = "10GB"
+    #: Values that DuckDB does not count (one list of a billion numbers) end the process that asks beyond it.
+    process_bytes: int = 4 << 30
+    #: 10,000 rows of 10 kB; nobody reads longer ones.
+    answer_bytes: int = 100 << 20
 
 
 PROMPT = PromptSettings()

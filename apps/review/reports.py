@@ -19,8 +19,9 @@ import pyarrow as pa
 import streamlit as st
 
 from apps.review import data
-from curation import queries
+from curation import prompt, queries
 from curation.lake import Lake
+from curation.settings import PROMPT
 
 T = TypeVar("T")
 FRESH_S = 2.0
@@ -118,10 +119,12 @@ def rows(name: str, **given: Any) -> list[dict]:
 
 
 def run(lake_: Lake, name: str, given: tuple[tuple[str, Any], ...]) -> Answer:
-    """A report with its parameters as (name, value)."""
+    """A report with its parameters as (name, value). Raises QueryError where it takes longer than a question may."""
     query = known()[name]
     started = time.monotonic()
-    return Answer(query, query.run(lake_, **dict(given)), time.monotonic() - started)
+    with prompt.time_limit(lake_.con, PROMPT.seconds):
+        rows = query.run(lake_, **dict(given))
+    return Answer(query, rows, time.monotonic() - started)
 
 
 @st.cache_resource(show_spinner=False)

@@ -20,7 +20,8 @@ GROUP BY ALL
 ORDER BY ALL"""
 #: View of every lake -> what it holds; its columns can be asked with DESCRIBE.
 VIEWS_ABOUT = {
-    "current_masks": "masks, without those that a correction has superseded",
+    "current_masks": "masks, without those that a correction has superseded or that were taken back",
+    "current_drawn_masks": "how masks were drawn, without those that were taken back",
     "current_images": "the newest run of each image, a row a stage and cycle",
     "current_verdicts": "verdicts, without what was taken back or said anew",
     "settled_verdicts": "the verdict that counts, a row a judged mask of a sample",
@@ -181,7 +182,7 @@ def _prompt(at: str | None) -> None:
 def _answered(text: str, at: str | None) -> Shown | str:
     """The answer, or why there is none."""
     try:
-        answer = prompt.ask(data.root(), text, at)
+        answer = prompt.ask_apart(data.root(), text, at)
     except CurationError as error:
         return str(error)
     return Shown(str(at), "answer", tables.distinct(answer.rows), {}, answer.took_s, answer.is_cut)
