@@ -31,6 +31,14 @@ def is_known() -> bool:
     return bool(st.user.is_logged_in) if is_team_mode() else bool(_held_name())
 
 
+def as_of_now(held: access.Person) -> access.Person | None:
+    """Whom a token names, with the role that the workspace gives now; None where it gives none any more."""
+    if not is_team_mode():
+        return held
+    role = data.rules().role_of(held.rater)
+    return None if role is None else access.Person(held.rater, role)
+
+
 def ask() -> None:
     """Ask for a login, or for a name; the page runs anew once it is known."""
     st.title("Who is judging?")

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from apps.review import access, data, judging, pictures
+from apps.review import access, data, identity, judging, pictures
 from curation.errors import CurationError, ImageError, InputError
 
 COMPONENT = Path(__file__).with_name("component")
@@ -31,6 +31,7 @@ def for_view(view: str) -> Callable[[Handler], Callable[[Request], Awaitable[Res
     """Let a handler answer only people whose role opens `view`, and only pages of this server.
 
     401 without a token that holds, 403 for a page elsewhere or a role that may not, 400 for what cannot be used.
+    Where people log in, the role is what the workspace says now, whatever it was when the page was opened.
     """
 
     def guard(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -41,11 +42,14 @@ def for_view(view: str) -> Callable[[Handler], Callable[[Request], Awaitable[Res
                 return _refusal(403, f"pages of {origin} may not ask here")
             scheme, _, token = request.headers.get("authorization", "").partition(" ")
             try:
-                person = access.check(token if scheme.lower() == "bearer" else "", data.secret())
+                held = access.check(token if scheme.lower() == "bearer" else "", data.secret())
+                person = identity.as_of_now(held)
             except access.AccessError as error:
                 return _refusal(401, str(error))
-            if not person.may_open(view):
-                return _refusal(403, f"the role {person.role} does not open {view}")
+            if person is None or not person.may_open(view):
+                return _refusal(
+                    403, f"{held.rater}: your role does not open {view}; ask the workspace's curator"
+                )
             try:
                 return await handler(request, person)
             except ImageError as error:

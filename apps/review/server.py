@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from streamlit import config
 
-from apps.review import drawing_routes, routes
+from apps.review import drawing_routes, headers, routes
 
 #: A page elsewhere may point its own name to this machine (DNS rebinding); its name is not in this list.
 LOCAL_HOSTS = ["127.0.0.1", "localhost"]
@@ -38,5 +38,8 @@ app = st.App(
     Path(__file__).with_name("app.py"),
     routes=[*routes.ROUTES, *drawing_routes.ROUTES],
     lifespan=lifespan,
-    middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts(), www_redirect=False)],
+    middleware=[
+        Middleware(headers.Headers),
+        Middleware(TrustedHostMiddleware, allowed_hosts=hosts(), www_redirect=False),
+    ],
 )

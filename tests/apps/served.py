@@ -112,7 +112,7 @@ class App:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    def start(self, patience_s: float = 90, opens_browser: bool = False) -> "App":
+    def start(self, patience_s: float = 240, opens_browser: bool = False) -> "App":
         words = ["app", "--workspace", str(self.root), "--port", str(self.port)]
         words += ["--browser" if opens_browser else "--no-browser"]
         self.log = (self.root / "app.log").open("ab")

@@ -1,0 +1,134 @@
+"""Team mode with a real OpenID provider and a real browser: who logs in may do what `review.toml` says, and no more."""
+
+import pytest
+import served
+
+pytest.importorskip("streamlit", reason="streamlit is not installed")
+pytest.importorskip("authlib", reason="authlib is not installed")
+
+from openid import Provider
+
+from apps.review import drawing_routes, routes
+
+pytestmark = pytest.mark.slow
+ROLES = """
+[roles]
+curator = ["cleo@example.org"]
+analyst = ["ana@example.org"]
+rater = ["*@example.org"]
+"""
+ROUTES = [route for route in (*routes.ROUTES, *drawing_routes.ROUTES) if "component" not in route.path]
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    provider = Provider().start()
+    root = served.make_workspace(tmp_path_factory.mktemp("team") / "workspace", 2, 3)
+    app = served.App(root)
+    (root / "secrets.toml").write_text(provider.secrets(f"{app.url}oauth2callback"))
+    (root / "review.toml").write_text(ROLES)
+    yield app.start()
+    app.stop()
+    provider.stop()
+
+
+class Visitor:
+    """Somebody with a browser of their own."""
+
+    def __init__(self, browser, app: served.App, email: str, view: str = "") -> None:
+        self.app = app
+        self.context = browser.new_context(viewport={"width": 1280, "height": 800})
+        self.page = self.context.new_page()
+        self.tokens: list[str] = []
+        self.page.on("request", self._note)
+        self.page.goto(app.url + view)
+        self.page.get_by_role("button", name="Log in").click(timeout=60_000)
+        self.page.get_by_label("Address").fill(email, timeout=60_000)
+        self.page.get_by_role("button", name="Go").click()
+        self.page.wait_for_url(f"{app.url}**", timeout=60_000)
+
+    def _note(self, request) -> None:
+        token = request.headers.get("authorization", "")
+        if "/review/" in request.url and token:
+            self.tokens.append(token.removeprefix("Bearer "))
+
+    def see(self, selector: str) -> None:
+        self.page.wait_for_selector(selector, timeout=60_000)
+
+    def open_sidebar(self) -> None:
+        self.page.get_by_test_id("stExpandSidebarButton").click(timeout=60_000)
+
+    def ask(self, view: str) -> str:
+        """What the page at an address shows as its own."""
+        self.page.goto(self.app.url + view)
+        self.see('[data-testid="stMain"] :is(h1, canvas, [data-testid="stAlert"])')
+        return self.page.locator('[data-testid="stMain"]').inner_text()
+
+    @property
+    def views(self) -> list[str]:
+        return self.page.get_by_test_id("stTopNavLink").all_inner_texts()
+
+
+def visit(browser, app, email: str, view: str = "") -> Visitor:
+    return Visitor(browser, app, email, view)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_who_has_not_logged_in_is_told_nothing(app, route):
+    path = route.path.lstrip("/").replace("{image_id:int}", "1")
+    body = {"sample": served.SAMPLE, "n": 5} if "POST" in route.methods else None
+    for token, status in ((None, 401), ("x.y", 401), (app.token("eve@elsewhere.org", "curator"), 403)):
+        answered, content, _ = app.ask(path, body, token)
+        assert answered == status
+        assert set(content) == {"error"}
+
+
+def test_nobody_drives_the_app_without_a_browser(app):
+    assert app.ask("_stcore/agent/interact", {})[0] in (403, 404)
+    assert app.ask("_stcore/agent/mcp", {})[0] >= 400
+
+
+def test_a_rater_logs_in_judges_and_logs_out(app, browser):
+    rita = visit(browser, app, "rita@example.org")
+    rita.see(".review canvas")
+    assert rita.views == ["Review", "Correct", "Image", "Raters"]
+    rita.page.wait_for_function("document.querySelector('.review')")
+    while not rita.tokens:
+        rita.page.wait_for_timeout(50)
+    token = rita.tokens[-1]
+    status, content, _ = app.ask("review/tasks", {"sample": served.SAMPLE, "n": 2, "starts": True}, token)
+    assert status == 200
+    assert content["tasks"]
+    # The server, not the page, knows the role: it is lost with the next request.
+    (app.root / "review.toml").write_text(ROLES.replace("*@example.org", "nobody@example.org"))
+    assert app.ask("review/tasks", {"sample": served.SAMPLE, "n": 2}, token)[0] == 403
+    (app.root / "review.toml").write_text(ROLES)
+    assert "Page not found" in rita.ask("queue") or rita.page.url == app.url
+    rita.open_sidebar()
+    assert "rita@example.org · rater" in rita.page.get_by_test_id("stSidebar").inner_text()
+    rita.page.get_by_role("button", name="Log out").click()
+    rita.see('button:has-text("Log in")')
+    rita.page.reload()
+    rita.see('button:has-text("Log in")')
+    rita.context.close()
+
+
+def test_a_curator_sees_every_view_and_an_analyst_may_not_judge(app, browser):
+    cleo = visit(browser, app, "Cleo@example.org")
+    cleo.see(".review canvas")
+    assert cleo.views == ["Review", "Correct", "Image", "Queue", "Failures", "Stage", "Raters", "SQL"]
+    cleo.context.close()
+    assert (
+        app.ask("review/tasks", {"sample": served.SAMPLE, "n": 2}, app.token("ana@example.org", "curator"))[0]
+        == 403
+    )
+
+
+@pytest.mark.parametrize("email", ["eve@elsewhere.org", "rita@unverified.org"])
+def test_who_has_no_role_sees_nothing(app, browser, email):
+    eve = visit(browser, app, email, "sql")
+    eve.see('[data-testid="stAlert"]')
+    assert "has no role here" in eve.page.locator('[data-testid="stMain"]').inner_text()
+    assert eve.views == []
+    assert eve.tokens == []
+    eve.context.close()
