@@ -3,18 +3,22 @@
 from curation.settings import REVIEW
 
 #: Of what follows. A lake whose views are of a lower version gets them anew when it is opened.
-VERSION = 1
+VERSION = 2
 
-#: `current_masks` leaves out what a correction has superseded; `current_images` names
-#: for every image of a stage and cycle the newest run that read it, so that a retuned run stands for its source.
+#: `current_masks` leaves out what a correction has superseded, and drawn masks that were taken back; so does
+#: `current_drawn_masks`, which tells how masks were drawn. `current_images` names for every image of a stage and cycle
+#: the newest run that read it, so that a retuned run stands for its source.
 #: `current_verdicts` leaves out what its rater took back or said anew.
 #: `settled_verdicts` has, for every judged mask of a sample, the verdict that counts: see `review.adjudication`.
 VIEWS = {
     "current_masks": """
         SELECT masks.* FROM masks
-        ANTI JOIN (SELECT supersedes FROM masks WHERE supersedes IS NOT NULL) AS corrections
-            ON corrections.supersedes = masks.mask_id
+        ANTI JOIN withdrawn_masks USING (mask_id)
+        ANTI JOIN (
+            SELECT supersedes FROM masks ANTI JOIN withdrawn_masks USING (mask_id) WHERE supersedes IS NOT NULL
+        ) AS corrections ON corrections.supersedes = masks.mask_id
     """,
+    "current_drawn_masks": "SELECT drawn_masks.* FROM drawn_masks ANTI JOIN withdrawn_masks USING (mask_id)",
     "current_images": """
         SELECT
             runs.stage,

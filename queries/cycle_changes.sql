@@ -84,6 +84,7 @@ drawn_of_image AS (
     FROM masks
     INNER JOIN runs USING (run_id)
     LEFT JOIN current_masks AS standing USING (run_id, mask_id)
+    ANTI JOIN withdrawn_masks USING (mask_id)
     WHERE runs.kind = 'correct'
     GROUP BY runs.parent_run_id, masks.image_id
 ),

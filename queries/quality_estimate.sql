@@ -41,7 +41,7 @@ WITH corrections AS (
     SELECT
         supersedes AS mask_id,
         arg_max(iou_with_superseded, drawn_at) AS corrected_iou
-    FROM drawn_masks
+    FROM current_drawn_masks
     WHERE supersedes IS NOT NULL
     GROUP BY supersedes
 ),

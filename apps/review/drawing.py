@@ -4,7 +4,8 @@ Ids are strings: JavaScript's numbers end at 53 bits. No score and nobody else's
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from curation import ids, masks
 from curation.errors import InputError
 from curation.lake import Lake
 from curation.masks import Runs
-from curation.review import batches, drawing, queue
+from curation.review import batches, drawing, image_mode, queue, withdrawals
 from curation.settings import REVIEW
 
 #: Masks to mend that a page holds: the one at hand, and the next, whose picture is fetched meanwhile.
@@ -25,21 +26,22 @@ _MASKS = """
     FROM masks
     WHERE list_contains($runs, run_id) AND list_contains($masks, mask_id)
 """
-#: Masks of one image as they are now, of a run and of its corrections. `$first` and `$stop` bound the ids of each run.
+#: Masks of one image as they are now, of a run and of its corrections.
 _IMAGE_MASKS = """
     SELECT masks.mask_id, masks.area_px, masks.bbox_xywh, masks.rle_counts, masks.label, drawn.mask_id IS NOT NULL AS is_drawn
     FROM masks
-    LEFT JOIN drawn_masks AS drawn USING (mask_id)
+    LEFT JOIN current_drawn_masks AS drawn USING (mask_id)
     WHERE
         list_contains($runs, masks.run_id)
         AND masks.image_id = $image_id
-        AND masks.mask_id NOT IN (SELECT supersedes FROM drawn_masks WHERE supersedes IS NOT NULL)
+        AND masks.mask_id NOT IN (SELECT supersedes FROM current_drawn_masks WHERE supersedes IS NOT NULL)
+        AND masks.mask_id NOT IN (SELECT mask_id FROM withdrawn_masks)
     ORDER BY masks.area_px DESC, masks.mask_id
 """
 _TO_MEND = """
     SELECT sample, count(*) AS n_masks
     FROM settled_verdicts
-    WHERE decision = 'fix' AND mask_id NOT IN (SELECT supersedes FROM drawn_masks WHERE supersedes IS NOT NULL)
+    WHERE decision = 'fix' AND mask_id NOT IN (SELECT supersedes FROM current_drawn_masks WHERE supersedes IS NOT NULL)
     GROUP BY sample
     ORDER BY sample
 """
@@ -48,7 +50,7 @@ _IMAGES = """
     WITH judged AS (
         SELECT DISTINCT mask_id FROM current_verdicts WHERE purpose = 'image' AND decision <> 'skip'
         UNION
-        SELECT mask_id FROM drawn_masks
+        SELECT mask_id FROM current_drawn_masks
     ),
 
     now_there AS (
@@ -56,7 +58,8 @@ _IMAGES = """
         FROM masks
         WHERE
             list_contains($runs, run_id)
-            AND mask_id NOT IN (SELECT supersedes FROM drawn_masks WHERE supersedes IS NOT NULL)
+            AND mask_id NOT IN (SELECT supersedes FROM current_drawn_masks WHERE supersedes IS NOT NULL)
+            AND mask_id NOT IN (SELECT mask_id FROM withdrawn_masks)
     ),
 
     counted AS (
@@ -77,7 +80,13 @@ _IMAGES = """
         count(*) AS n_images,
         count(*) FILTER (WHERE NOT is_open) AS n_done,
         arg_min(image_id, md5(image_id || ' ' || $rater)) FILTER (
-            WHERE is_open AND NOT list_contains($seen, image_id)
+            WHERE
+                is_open
+                AND NOT list_contains($seen, image_id)
+                AND image_id NOT IN (
+                    SELECT image_id FROM image_leases
+                    WHERE run_id = $run_id AND rater <> $rater AND lease_until > $now
+                )
         ) AS next_image
     FROM listed
 """
@@ -149,6 +158,12 @@ def save(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, ob
     return {**asdict(saved), **texts, "bbox_xywh": mask["bbox_xywh"]}
 
 
+def withdraw(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
+    """Take a saved mask back; asking again answers the same. Raises InputError where others build on it already."""
+    found = withdrawals.withdraw(lake, field(body, "drawn_id", str), person.rater)
+    return {"mask_id": str(found.mask_id), "restored": _text(found.restored)}
+
+
 def _masks(lake: Lake, mask_ids: list[int]) -> dict[int, dict[str, Any]]:
     runs = sorted({ids.unpack_mask_id(mask_id)[0] for mask_id in mask_ids})
     rows = lake.query(_MASKS, {"runs": runs, "masks": mask_ids}).to_pylist()
@@ -192,29 +207,59 @@ def _asked_for(lake: Lake, sample: str | None, mask_ids: Iterable[int]) -> dict[
 def image(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
     """All masks of {image} in {run_id} as they are now, with this rater's own verdicts; without {image} the next one.
 
-    The next is one of which nobody has judged all masks, in an order of the rater's own, {seen} ones left out; so two people
-    seldom meet. `image` is None where none is left. Raises InputError for an image or run that there is not.
+    The next is one of which nobody has judged all masks and which nobody else has open, in an order of the rater's own,
+    {seen} ones left out. `image` is None where none is left. `others` have the image open too: only who asks for it by
+    its number meets any. Raises InputError for an image or run that there is not.
     """
     run_id = field(body, "run_id", int)
     seen = [int(text) for text in body.get("seen") or [] if isinstance(text, str) and text.isdecimal()]
     runs = [run_id, *_correct_runs(lake, run_id)]
     asked = {"runs": runs, "run_id": run_id, "rater": person.rater, "seen": seen}
-    (progress,) = lake.query(_IMAGES, asked).to_pylist()
-    if not progress["n_images"]:
-        raise InputError(f"run {run_id} has no images here")
-    image_id = progress.pop("next_image")
-    if body.get("image") is not None:
-        image_id = number(body, "image")
-    if image_id is None:
-        return {"image": None, **progress}
-    return {**_image(lake, person, run_id, image_id), **progress}
+    is_named = body.get("image") is not None
+    while True:
+        now = datetime.now(timezone.utc)
+        (progress,) = lake.query(_IMAGES, {**asked, "now": now}).to_pylist()
+        if not progress["n_images"]:
+            raise InputError(f"run {run_id} has no images here")
+        image_id = progress.pop("next_image")
+        if is_named:
+            image_id = number(body, "image")
+        if image_id is None:
+            image_mode.leave(lake, person.rater)
+            return {"image": None, **progress}
+        shown = _image(lake, person, run_id, image_id)
+        others = image_mode.lease(lake, person.rater, run_id, image_id, only_free=not is_named)
+        if is_named or not others:  # else somebody has just opened it: another one
+            return {**shown, **progress, "others": others}
+
+
+def stay(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
+    """Keep {image} of {run_id} open; answers who else has it open."""
+    others = image_mode.stay(lake, person.rater, field(body, "run_id", int), number(body, "image"))
+    return {"others": others}
+
+
+def answer(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
+    """Keep that nothing is missing in a region of {image} in {run_id}: {box} and {share} as `regions` told them."""
+    box = field(body, "box", list)
+    if not all(isinstance(value, int | float) for value in box):
+        raise InputError(f"box: {box!r} came; it must be four numbers")
+    given = image_mode.Answer(
+        answer_id=field(body, "answer_id", str),
+        rater=person.rater,
+        run_id=field(body, "run_id", int),
+        image_id=number(body, "image"),
+        bbox_xywh=box,
+        share=float(field(body, "share", int | float)),
+    )
+    image_mode.answer(lake, given)
+    return {"acknowledged": given.answer_id}
 
 
 def uncovered(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
     """The largest regions of {image} that lie under no mask of {run_id}; masks that this rater rejects cover nothing."""
     there = _current(lake, person, field(body, "run_id", int), number(body, "image"))
-    covering = np.array([mask["decision"] != "reject" for mask in there.rows], bool)
-    return {"regions": regions(there.runs[covering])}
+    return {"regions": _uncovered(lake, person, there)}
 
 
 def overlaps(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:
@@ -243,11 +288,23 @@ def regions(runs: Runs) -> list[dict[str, object]]:
     ]
 
 
+@dataclass(frozen=True)
 class _Current:
     """Masks of one image as they are now: rows of `_IMAGE_MASKS` with this rater's `decision`, and all of them as runs."""
 
-    def __init__(self, rows: list[dict[str, Any]], runs: Runs) -> None:
-        self.rows, self.runs = rows, runs
+    run_id: int
+    image_id: int
+    rows: list[dict[str, Any]]
+    runs: Runs
+
+
+def _uncovered(lake: Lake, person: Person, there: _Current) -> list[dict[str, object]]:
+    """Regions under no mask that this rater does not reject; `is_answered`: they said already that nothing is missing."""
+    covering = np.array([mask["decision"] != "reject" for mask in there.rows], bool)
+    said = image_mode.answered(lake, person.rater, there.run_id, there.image_id)
+    return [
+        {**region, "is_answered": list(region["box"]) in said} for region in regions(there.runs[covering])
+    ]
 
 
 def _current(lake: Lake, person: Person, run_id: int, image_id: int) -> _Current:
@@ -257,13 +314,14 @@ def _current(lake: Lake, person: Person, run_id: int, image_id: int) -> _Current
     ).to_pylist()
     if not size:
         raise InputError(f"run {run_id} has no image {image_id}")
-    runs = [run_id, *_correct_runs(lake, run_id)]
-    rows = lake.query(_IMAGE_MASKS, {"runs": runs, "image_id": image_id}).to_pylist()
+    of_runs = [run_id, *_correct_runs(lake, run_id)]
+    rows = lake.query(_IMAGE_MASKS, {"runs": of_runs, "image_id": image_id}).to_pylist()
     given = _own_verdicts(lake, person, image_id)
     for row in rows:
         row |= given.get(row["mask_id"], {"decision": None, "verdict_id": None})
     strings = [row["rle_counts"] for row in rows]
-    return _Current(rows, masks.parse_strings(strings, size[0]["height_px"], size[0]["width_px"]))
+    runs = masks.parse_strings(strings, size[0]["height_px"], size[0]["width_px"])
+    return _Current(run_id, image_id, rows, runs)
 
 
 def _image(lake: Lake, person: Person, run_id: int, image_id: int) -> dict[str, object]:
@@ -271,7 +329,6 @@ def _image(lake: Lake, person: Person, run_id: int, image_id: int) -> dict[str, 
     name = lake.con.execute(
         "SELECT file_name FROM images WHERE run_id = ? AND image_id = ?", [run_id, image_id]
     ).fetchone()[0]
-    covering = np.array([mask["decision"] != "reject" for mask in there.rows], bool)
     return {
         "image": str(image_id),
         "run_id": run_id,
@@ -291,7 +348,7 @@ def _image(lake: Lake, person: Person, run_id: int, image_id: int) -> dict[str, 
             }
             for row in there.rows
         ],
-        "regions": regions(there.runs[covering]),
+        "regions": _uncovered(lake, person, there),
     }
 
 

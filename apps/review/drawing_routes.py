@@ -56,8 +56,11 @@ def points_of(body: Mapping[str, object]) -> list[list[float]]:
 ROUTES = [
     Route("/review/corrections", of_lake(drawing.corrections), methods=["POST"]),
     Route("/review/drawings", of_lake(drawing.save), methods=["POST"]),
+    Route("/review/withdrawals", of_lake(drawing.withdraw), methods=["POST"]),
     Route("/review/image", of_lake(drawing.image), methods=["POST"]),
     Route("/review/uncovered", of_lake(drawing.uncovered), methods=["POST"]),
+    Route("/review/uncovered_answers", of_lake(drawing.answer), methods=["POST"]),
+    Route("/review/image_leases", of_lake(drawing.stay), methods=["POST"]),
     Route("/review/overlaps", of_lake(drawing.overlaps), methods=["POST"]),
     Route("/review/prepare", prepare, methods=["POST"]),
     Route("/review/clicks", click, methods=["POST"]),

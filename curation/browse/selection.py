@@ -231,7 +231,7 @@ def _or_of_what_it_corrects(lake: Lake, condition: str) -> str:
     lake.con.execute("""
         CREATE OR REPLACE TEMP TABLE lineage AS
         WITH RECURSIVE steps AS (
-            SELECT mask_id, supersedes AS ancestor_id FROM drawn_masks WHERE supersedes IS NOT NULL
+            SELECT mask_id, supersedes AS ancestor_id FROM current_drawn_masks WHERE supersedes IS NOT NULL
             UNION ALL
             SELECT steps.mask_id, drawn.supersedes
             FROM steps INNER JOIN drawn_masks AS drawn ON drawn.mask_id = steps.ancestor_id

@@ -151,7 +151,7 @@ _LESSONS = f"""
         WHERE error_kind <> 'none'
         UNION ALL
         SELECT masks.mask_id, masks.run_id, NULL, 1 - iou_with_superseded
-        FROM drawn_masks INNER JOIN masks ON drawn_masks.supersedes = masks.mask_id
+        FROM current_drawn_masks AS drawn INNER JOIN masks ON drawn.supersedes = masks.mask_id
     )
 
     SELECT

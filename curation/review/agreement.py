@@ -58,7 +58,7 @@ _OPINIONS = """
 """
 _CORRECTIONS = """
     SELECT drawn.shown_mask_id, drawn.image_id, drawn.rater, masks.width_px, masks.height_px, masks.rle_counts
-    FROM drawn_masks AS drawn
+    FROM current_drawn_masks AS drawn
     INNER JOIN masks ON masks.run_id = drawn.run_id AND masks.mask_id = drawn.mask_id
     WHERE drawn.shown_mask_id IS NOT NULL AND ($sample IS NULL OR drawn.sample = $sample)
     QUALIFY

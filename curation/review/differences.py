@@ -76,7 +76,7 @@ _STANDING = """
 """
 _COUNTS = """
     WITH RECURSIVE corrections AS (
-        SELECT mask_id, supersedes FROM masks WHERE supersedes IS NOT NULL
+        SELECT mask_id, supersedes FROM masks ANTI JOIN withdrawn_masks USING (mask_id) WHERE supersedes IS NOT NULL
     ),
 
     -- Masks that stand now, with everything that they were corrected from.

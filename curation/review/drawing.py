@@ -1,7 +1,7 @@
 """Masks that people correct or draw, kept as new masks that supersede the old ones.
 
 Two people may correct one mask at once. Nobody's work is lost: the mask that is saved later supersedes the one saved
-before it, so that one of them is current, and both can be compared.
+before it, so that one of them is current, and both can be compared. Who drew a mask can take it back (`withdrawals`).
 """
 
 import math
@@ -53,7 +53,7 @@ class DrawnMask:
         """The verdict that goes with a correction; None for a new object."""
         if self.supersedes is None:
             return None
-        return str(uuid.uuid5(_VERDICT_OF_DRAWN, self.drawn_id))
+        return verdict_id_of(self.drawn_id)
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class Saved:
     iou: float | None
     boundary_iou: float | None
     corrected_meanwhile_by: str | None = None
+
+
+def verdict_id_of(drawn_id: str) -> str:
+    """The id of the verdict `fix` that goes with a correction."""
+    return str(uuid.uuid5(_VERDICT_OF_DRAWN, drawn_id))
 
 
 def save(lake: Lake, drawn: DrawnMask, now: datetime | None = None) -> Saved:
@@ -95,6 +100,7 @@ def _save(con: duckdb.DuckDBPyConnection, drawn: DrawnMask, shape: Runs, now: da
     shown = old = None
     if drawn.supersedes is not None:
         shown = _mask(con, drawn.supersedes, drawn.image_id)
+        _check_stands(con, drawn.supersedes)
         old = _newest(con, shown)
     check_fits(shape, image, shown)  # what another drew meanwhile may be the same: both have drawn it
     run_id = correct_run(con, image["run_id"])
@@ -154,9 +160,15 @@ def _mask(con: duckdb.DuckDBPyConnection, mask_id: int, image_id: int) -> dict:
     return found
 
 
+def _check_stands(con: duckdb.DuckDBPyConnection, mask_id: int) -> None:
+    taken_back = con.execute("SELECT rater FROM withdrawn_masks WHERE mask_id = ?", [mask_id]).fetchone()
+    if taken_back is not None:
+        raise InputError(f"mask {mask_id} was taken back by {taken_back[0]}: ask for the masks anew")
+
+
 def _newest(con: duckdb.DuckDBPyConnection, mask: dict) -> dict:
     """The mask itself, or what it was corrected to meanwhile."""
-    sql = "SELECT mask_id FROM drawn_masks WHERE supersedes = ?"
+    sql = "SELECT mask_id FROM current_drawn_masks WHERE supersedes = ?"
     while (later := con.execute(sql, [mask["mask_id"]]).fetchone()) is not None:
         mask = _mask(con, later[0], mask["image_id"])
     return mask

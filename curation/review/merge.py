@@ -194,8 +194,13 @@ class _Chunk:
     def _know(self, con: duckdb.DuckDBPyConnection) -> None:
         mask_ids = [one.mask_id for one in self.returned]
         images = sorted({self.job.reading.places[mask_id].image_id for mask_id in mask_ids})
-        drawn = _rows(con, "SELECT * FROM drawn_masks WHERE list_contains($images, image_id)", images=images)
-        self.drawn_ids = {row["drawn_id"] for row in drawn}
+        drawn = _rows(
+            con, "SELECT * FROM current_drawn_masks WHERE list_contains($images, image_id)", images=images
+        )
+        taken_back = _rows(
+            con, "SELECT drawn_id FROM withdrawn_masks WHERE list_contains($images, image_id)", images=images
+        )
+        self.drawn_ids = {row["drawn_id"] for row in (*drawn, *taken_back)}
         self.later = {row["supersedes"]: row for row in drawn if row["supersedes"] is not None}
         wanted = sorted({*mask_ids, *(row["mask_id"] for row in drawn)})
         run_ids = sorted({ids.unpack_mask_id(mask_id)[0] for mask_id in wanted})

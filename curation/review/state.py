@@ -49,7 +49,7 @@ _ADJUDICATE = """
 _CORRECT = """
     SELECT mask_id FROM settled_verdicts
     WHERE sample = $sample AND decision = 'fix'
-        AND mask_id NOT IN (SELECT supersedes FROM drawn_masks WHERE supersedes IS NOT NULL)
+        AND mask_id NOT IN (SELECT supersedes FROM current_drawn_masks WHERE supersedes IS NOT NULL)
 """
 
 

@@ -90,7 +90,7 @@ class Drawer:
         for key in keys:
             self.page.keyboard.press(key)
 
-    def wait(self, selector: str, patience_s: float = 60) -> None:
+    def wait(self, selector: str, patience_s: float = 200) -> None:
         try:
             self.page.wait_for_selector(selector, timeout=1000 * patience_s)
         except Exception as error:

@@ -19,7 +19,7 @@ OPEN = '.draw[data-mask]:not([data-mask=""])'
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     pytest.importorskip("streamlit", reason="streamlit is not installed")
-    running = served.App(drawn.make_workspace(tmp_path_factory.mktemp("correct") / "workspace", 5)).start()
+    running = served.App(drawn.make_workspace(tmp_path_factory.mktemp("correct") / "workspace", 6)).start()
     yield running
     running.stop()
 
@@ -46,7 +46,18 @@ def about(app, mask_id: int) -> dict:
     return row
 
 
-ROUTES = ("corrections", "drawings", "image", "uncovered", "overlaps", "prepare", "clicks")
+ROUTES = (
+    "corrections",
+    "drawings",
+    "withdrawals",
+    "image",
+    "uncovered",
+    "uncovered_answers",
+    "image_leases",
+    "overlaps",
+    "prepare",
+    "clicks",
+)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -144,6 +155,47 @@ def test_the_keyboard_alone_draws(app, drawer):
     )
 
 
+def test_a_saved_mask_is_taken_back_and_saved_anew(app, drawer):
+    drawer.wait(OPEN)
+    old = int(drawer.data("mask"))
+    drawer.see_pixels()
+    drawer.press("b")
+    drawer.stroke((200, 40), (220, 60))
+    drawer.stroke((20, 200), (60, 200))  # a slip, which is seen too late
+    drawer.done(2)
+    size = int(drawer.text(".slider output >> nth=0").split()[0])
+    first = save(drawer)
+    drawer.wait(f'.draw[data-mask]:not([data-mask=""]):not([data-mask="{old}"])')
+    drawer.press("Backspace")
+    drawer.wait(f'.draw[data-mask="{old}"][data-done="2"]')  # with all that was drawn
+    with Lake.open(app.root) as lake:
+        current = set(lake.query("SELECT mask_id FROM current_masks")["mask_id"].to_pylist())
+        verdicts = lake.query("FROM current_verdicts WHERE rater = 'Cara' AND mask_id = ?", [old])
+    assert old in current
+    assert first not in current
+    assert verdicts.num_rows == 0
+    drawer.press("z")
+    drawer.done(1)
+    new = save(drawer)
+    _, pixels = pixels_of(app.root, new)
+    np.testing.assert_array_equal(pixels, flawed() | swept([(200, 40), (220, 60)], size))
+    assert (about(app, new)["supersedes"], about(app, new)["n_actions"]) == (old, 1)
+
+
+def test_a_mask_that_was_mended_again_is_not_taken_back(app, drawer):
+    drawer.wait(OPEN)
+    before = about(app, int(drawer.page.locator(".last").get_attribute("data-mask")))
+    shape = {"segmentation": masks.to_coco(masks.encode(square(160, 20, 30)[None]))}
+    on_top = {"drawn_id": str(uuid.uuid4()), "image": str(before["image_id"]), "run_id": before["run_id"]}
+    how = {"task_id": None, "tools": ["brush"], "n_actions": 1, "took_s": 3.5}
+    mended = {**on_top, **shape, **how, "supersedes": str(before["mask_id"])}
+    assert app.ask("review/drawings", mended, app.token("Dan"))[0] == 200
+    drawer.page.click(".last .back")
+    drawer.wait('.saying[data-kind="error"]:has-text("corrected since by Dan")')
+    with Lake.open(app.root) as lake:
+        assert lake.query("FROM withdrawn_masks WHERE mask_id = ?", [before["mask_id"]]).num_rows == 0
+
+
 def test_a_lost_connection_loses_no_mask_and_doubles_none(app, drawer):
     drawer.wait(OPEN)
     drawer.see_pixels()
@@ -161,7 +213,7 @@ def test_a_lost_connection_loses_no_mask_and_doubles_none(app, drawer):
     drawer.wait('.saved[data-pending="0"]')
     with Lake.open(app.root) as lake:
         ids = lake.query("SELECT mask_id FROM drawn_masks WHERE rater = 'Cara' ORDER BY drawn_at")["mask_id"]
-    assert len(ids) == 4
+    assert len(ids) == 6  # one of them taken back
     _, pixels = pixels_of(app.root, ids[-1].as_py())
     np.testing.assert_array_equal(pixels, flawed() | swept([(200, 40), (220, 60)], size))
 

@@ -73,6 +73,17 @@ def test_a_missed_object_is_drawn(app, drawer):
     assert row["supersedes"] is None
 
 
+def test_a_drawn_object_is_taken_back_and_drawn_anew(app, drawer):
+    (before,) = rows(app, "SELECT mask_id FROM current_drawn_masks")
+    drawer.press("z")
+    drawer.wait('.masks:not(:has([data-decision="drawn"]))')
+    assert rows(app, "FROM current_drawn_masks") == []
+    assert before["mask_id"] not in [row["mask_id"] for row in rows(app, "SELECT mask_id FROM current_masks")]
+    draw_square(drawer, *SQUARE)
+    drawer.wait('.masks li[data-decision="drawn"]')
+    assert len(rows(app, "FROM drawn_masks")) == 2
+
+
 def test_a_double_is_warned_about(app, drawer):
     draw_square(drawer, SQUARE[0] + 5, SQUARE[1], SQUARE[2])
     drawer.wait('.draw[data-mode="sure"]')
@@ -85,10 +96,10 @@ def test_a_double_is_warned_about(app, drawer):
     drawer.wait('.draw[data-mode="draw"]')
     drawer.press("Escape", "Escape")
     drawer.wait('.draw[data-mode="look"]')
-    assert len(rows(app, "FROM drawn_masks")) == 1
+    assert len(rows(app, "FROM current_drawn_masks")) == 1
 
 
-def test_what_is_uncovered_is_asked_about_before_the_next_image(drawer):
+def test_what_is_uncovered_is_asked_about_before_the_next_image(app, drawer):
     first = drawer.data("image")
     drawer.wait('.saved[data-pending="0"]')
     drawer.press("Enter")
@@ -98,7 +109,23 @@ def test_what_is_uncovered_is_asked_about_before_the_next_image(drawer):
         drawer.press("g")
         drawer.page.wait_for_timeout(100)
     drawer.wait(f'{OPEN}:not([data-image="{first}"])')
+    answers = rows(app, "FROM uncovered_answers")
+    assert {(row["rater"], row["image_id"], row["answer"]) for row in answers} == {
+        ("Ines", int(first), "nothing_missing")
+    }
     drawer.press("Enter")
     assert "not judged yet" in drawer.text(".saying")
     drawer.press("Shift+A")
     drawer.wait('.saved[data-pending="0"]')
+
+
+def test_people_on_one_image_hear_of_each_other_and_answers_are_not_asked_for_again(app, drawer):
+    first = str(rows(app, "FROM uncovered_answers")[0]["image_id"])
+    about = {"run_id": 1, "image": first}
+    assert app.ask("review/image", about, app.token("Dan"))[1]["others"] == []
+    drawer.press("p")
+    drawer.wait(f'.draw[data-image="{first}"] .others:not([hidden])')
+    assert "open at Dan too" in drawer.text(".others")
+    assert app.ask("review/image_leases", about, app.token("Dan"))[1]["others"] == ["Ines"]
+    drawer.press("Enter")  # nothing is asked that was answered
+    drawer.wait(f'.draw:not([data-image="{first}"])')

@@ -1,4 +1,4 @@
-"""Small lakes with a drawn sample, for the tests of the review."""
+"""Small lakes with a drawn sample, and masks drawn on them, for the tests of the review."""
 
 from datetime import datetime, timedelta, timezone
 from uuid import uuid4
@@ -8,6 +8,7 @@ from lakes import image_row, mask_rows, spec
 
 from curation import masks, runs
 from curation.lake import Lake
+from curation.review.drawing import DrawnMask
 from curation.review.verdicts import Verdict
 from curation.schemas import TABLES
 
@@ -62,3 +63,32 @@ def verdict(task, rater: str, decision: str = "accept", **changes) -> Verdict:
 
 def later(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
+
+
+def square(left: int, top: int, side: int) -> dict:
+    """A square on images of run_with_masks, as a browser sends it."""
+    pixels = np.zeros((1, HEIGHT, WIDTH), np.uint8)
+    pixels[0, top : top + side, left : left + side] = 1
+    return masks.to_coco(masks.encode(pixels))
+
+
+def correction(row: dict, rater: str, segmentation: dict, **changes) -> DrawnMask:
+    """A mask drawn in place of the mask `row`."""
+    values = {
+        "drawn_id": str(uuid4()),
+        "rater": rater,
+        "image_id": row["image_id"],
+        "run_id": row["run_id"],
+        "segmentation": segmentation,
+        "supersedes": row["mask_id"],
+        "tools": ("brush", "eraser", "brush"),
+        "n_actions": 3,
+        "took_s": 12.5,
+    }
+    return DrawnMask(**{**values, **changes})
+
+
+def current(lake: Lake, row: dict) -> list[int]:
+    """Masks that stand on the image of the mask `row`."""
+    sql = "SELECT mask_id FROM current_masks WHERE image_id = ? ORDER BY mask_id"
+    return lake.query(sql, [row["image_id"]])["mask_id"].to_pylist()

@@ -1,47 +1,16 @@
 """Corrected and drawn masks: one commit, one current mask, nobody's work lost."""
 
-from uuid import uuid4
-
-import numpy as np
 import pytest
-from samples import HEIGHT, NOON, WIDTH, draw, later, run_with_masks
+from samples import HEIGHT, NOON, WIDTH, correction, current, draw, later, run_with_masks, square
 
-from curation import masks
 from curation.errors import InputError
 from curation.review import drawing, queue
-from curation.review.drawing import DrawnMask
-
-
-def square(left: int, top: int, side: int) -> dict:
-    pixels = np.zeros((1, HEIGHT, WIDTH), np.uint8)
-    pixels[0, top : top + side, left : left + side] = 1
-    return masks.to_coco(masks.encode(pixels))
-
-
-def correction(row: dict, rater: str, segmentation: dict, **changes) -> DrawnMask:
-    values = {
-        "drawn_id": str(uuid4()),
-        "rater": rater,
-        "image_id": row["image_id"],
-        "run_id": row["run_id"],
-        "segmentation": segmentation,
-        "supersedes": row["mask_id"],
-        "tools": ("brush", "eraser", "brush"),
-        "n_actions": 3,
-        "took_s": 12.5,
-    }
-    return DrawnMask(**{**values, **changes})
 
 
 @pytest.fixture
 def rows(lake):
     """Masks of one run: squares of 30 px at (0, k) on images of 80x60 px."""
     return run_with_masks(lake, 2, 4)[1]
-
-
-def current(lake, row: dict) -> list[int]:
-    sql = "SELECT mask_id FROM current_masks WHERE image_id = ? ORDER BY mask_id"
-    return lake.query(sql, [row["image_id"]])["mask_id"].to_pylist()
 
 
 def test_a_correction_supersedes_the_mask_and_says_fix_in_one_commit(lake, rows):

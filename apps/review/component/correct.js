@@ -15,6 +15,7 @@ const PAGE_KEYS = [
       { keys: ["a"], says: "In a batch: the mask is good as it is" },
       { keys: ["r"], says: "In a batch: reject it, it is no object or beyond repair" },
       { keys: ["t"], says: "Leave this mask for later" },
+      { keys: ["Backspace"], says: "Take the mask saved last back, and go on drawing it" },
       { keys: ["?"], says: "These keys" },
     ],
   },
@@ -22,12 +23,15 @@ const PAGE_KEYS = [
 
 const HEARTBEAT_MS = 120_000;
 const RETRY_MS = 3_000;
+/** Saved masks that can be taken back. */
+const PAST = 20;
 
 export const mount = mounting((data, parent) => new CorrectPage(data, parent));
 
 class CorrectPage extends DrawPage {
   constructor(data, parent) {
     super(data, parent, { label: "The mask over its picture, to draw on", keys: PAGE_KEYS });
+    this.past = []; // {task, drawn_id, actions, tookS} of acknowledged masks, newest last
     this.heartbeat = setInterval(() => this.beat(), HEARTBEAT_MS);
     this.start(data);
   }
@@ -154,7 +158,8 @@ class CorrectPage extends DrawPage {
     );
   }
 
-  async show(task) {
+  /** `actions`: what was drawn on it before and taken back. */
+  async show(task, actions = []) {
     this.task = task;
     this.imageId = task.image;
     this.prepareSam(task.image);
@@ -164,6 +169,7 @@ class CorrectPage extends DrawPage {
       this.tell();
       this.editor.stage.show({ picture, width: task.width, height: task.height }, task.box);
       this.editor.open(Bitmap.fromRle(task.rle, task.width, task.height), task.rle);
+      if (actions.length) this.editor.resume(actions);
       this.startClock();
       this.focus();
       this.fetchAhead();
@@ -243,12 +249,48 @@ class CorrectPage extends DrawPage {
       ...editor.summary,
       took_s: tookS,
     };
+    const saved = { task, drawn_id: drawing.drawn_id, actions: [...editor.done], tookS };
+    const acknowledged = (answer) => {
+      this.past = [...this.past, saved].slice(-PAST);
+      this.showLast(answer, tookS);
+    };
     try {
-      this.showLast(await this.saveDrawing(drawing, (answer) => this.showLast(answer, tookS)), tookS);
+      const answer = await this.saveDrawing(drawing, acknowledged);
+      if (answer) acknowledged(answer);
+      else this.showLast(null, tookS);
       this.left.add(task.mask);
       await this.next();
     } catch (error) {
       this.say(error.message, "error"); // the mask stays open
+    } finally {
+      this.isSaving = false;
+      this.refresh();
+    }
+    return undefined;
+  }
+
+  /** Take the mask that was saved last back: the old one stands again, and what was drawn is open to go on with. */
+  async takeBack() {
+    const last = this.past.at(-1);
+    if (!last) return this.say("Nothing was saved here that could be taken back");
+    if (this.isSaving) return undefined;
+    if (this.editor.isChanged) return this.say("This mask is changed: save it (Enter), or undo (z) first", "warn");
+    this.isSaving = true;
+    this.refresh();
+    try {
+      await this.server.post("review/withdrawals", { drawn_id: last.drawn_id });
+      this.past.pop();
+      this.last.hidden = true;
+      this.last.dataset.mask = "";
+      this.left.delete(last.task.mask);
+      if (this.task) this.ahead.unshift(this.task);
+      if (this.wanted.sample) this.nWaiting += 1;
+      await this.show(last.task, last.actions);
+      this.absentMs -= 1000 * last.tookS; // the time goes on where it was
+      this.say("Taken back: the old mask stands again; go on, or leave it for later (t)", "good");
+    } catch (error) {
+      if (error.status === 400) this.past.pop(); // others build on it
+      this.say(`Not taken back: ${error.message}`, "error");
     } finally {
       this.isSaving = false;
       this.refresh();
@@ -264,6 +306,7 @@ class CorrectPage extends DrawPage {
           element("span", {}, `IoU with the old mask ${answer.iou.toFixed(3)}`),
           element("span", {}, `boundary IoU ${answer.boundary_iou.toFixed(3)} · ${Math.round(tookS)} s`),
           answer.corrected_meanwhile_by ? element("span", {}, "Somebody else had mended it meanwhile; both are kept.") : "",
+          keyButton({ label: "Take it back", key: "⌫", class: "back", action: () => this.press("Backspace") }),
         ];
     this.last.replaceChildren(...told);
     this.last.hidden = false;
@@ -277,6 +320,7 @@ class CorrectPage extends DrawPage {
     if (!isSave && this.editor.key(event)) return true;
     if (isSave || event.key === "Enter") this.save();
     else if (event.key === "t") this.later();
+    else if (event.key === "Backspace") this.takeBack();
     else if (event.key === "a" && this.batch) this.answer("accept");
     else if (event.key === "r" && this.batch) this.answer("reject");
     else if (event.key === "?") this.help.toggle();

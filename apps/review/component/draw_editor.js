@@ -45,6 +45,14 @@ export class Editor {
     this.#tell();
   }
 
+  /** Do on the mask that was just opened what was done on it before, each action to be undone. */
+  resume(actions) {
+    for (const { runs } of actions) for (const bitmap of [this.bitmap, this.before]) turnOver(bitmap, runs);
+    this.done = [...actions];
+    this.clicks = { ...NO_CLICKS, how: this.how };
+    this.#keep([0, 0, this.bitmap.width, this.bitmap.height]);
+  }
+
   /** Nothing is edited. */
   close() {
     Object.assign(this, { bitmap: null, overlay: null, done: [], undone: [], corners: [], clicks: NO_CLICKS });

@@ -17,7 +17,7 @@ const PAGE_KEYS = [
       { keys: ["← ↑ ↓ →"], says: "The nearest mask on that side" },
       { keys: ["a", "r"], says: "Accept, reject the mask that is chosen" },
       { keys: ["⇧A"], says: "Accept all that are not judged yet" },
-      { keys: ["z"], says: "Take the last verdict back" },
+      { keys: ["z"], says: "Take the last verdict, or the last mask drawn, back" },
       { keys: ["d"], says: "Draw what is missing" },
       { keys: ["u"], says: "Show what is not covered" },
       { keys: ["g"], says: "Nothing is missing there: go on" },
@@ -43,6 +43,9 @@ function colour(index) {
   return `hsl(${Math.round(137.508 * index + 330) % 360} 90% ${index % 2 ? 66 : 56}%)`;
 }
 
+/** An open page keeps its image so often. */
+const HEARTBEAT_MS = 120_000;
+
 const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export const mount = mounting((data, parent) => new ImagePage(data, parent));
@@ -52,7 +55,13 @@ class ImagePage extends DrawPage {
     super(data, parent, { label: "All masks of the image", keys: PAGE_KEYS });
     this.seen = [];
     this.past = [];
+    this.heartbeat = setInterval(() => this.stay(), HEARTBEAT_MS);
     this.open(data.image);
+  }
+
+  close() {
+    clearInterval(this.heartbeat);
+    super.close();
   }
 
   build(parent) {
@@ -61,6 +70,7 @@ class ImagePage extends DrawPage {
     this.run.value = String(this.data.run_id);
     this.name = element("span", { class: "count" });
     this.progress = element("span", { class: "mine" });
+    this.others = element("span", { class: "others", role: "status", hidden: true });
     this.tools = rail((key) => this.press(key));
     this.question = element("div", { class: "question", role: "alertdialog", "aria-label": "A question", hidden: true });
     this.side = this.buildSide();
@@ -74,7 +84,7 @@ class ImagePage extends DrawPage {
     this.box = element(
       "section",
       { class: "review draw", "aria-label": "All masks of an image; press ? for all keys" },
-      header(this, this.run, this.name, this.progress),
+      header(this, this.run, this.name, this.progress, this.others),
       this.desk,
       this.help.box,
     );
@@ -149,10 +159,29 @@ class ImagePage extends DrawPage {
   leave() {
     Object.assign(this, { image: null, chosen: -1, hovered: -1, given: [], mode: "look", regions: [], answered: 0 });
     this.masks = [];
+    this.showOthers([]);
     this.editor.close();
     this.editor.stage.scene = null;
     this.ask();
     this.refresh();
+  }
+
+  /** Long work keeps its image, and one hears of who comes to it meanwhile. */
+  async stay() {
+    const { image } = this;
+    if (document.hidden || !image) return;
+    try {
+      const { others } = await this.server.post("review/image_leases", { image: image.image, run_id: image.run_id });
+      if (this.image === image) this.showOthers(others);
+    } catch (error) {
+      this.say(error.message, "warn");
+    }
+  }
+
+  showOthers(names) {
+    this.others.hidden = !names.length;
+    this.others.textContent = names.length ? `⚠ open at ${names.join(", ")} too` : "";
+    this.others.title = "You both may go on: every verdict and every mask is kept, under its own name.";
   }
 
   async show(image) {
@@ -163,6 +192,7 @@ class ImagePage extends DrawPage {
     this.takeRegions(image.regions);
     this.labels = labelled(this.masks, image);
     this.name.textContent = image.file_name;
+    this.showOthers(image.others);
     this.tell();
     this.editor.stage.show({ picture, width: image.width, height: image.height });
     this.buildList();
@@ -273,6 +303,7 @@ class ImagePage extends DrawPage {
 
   /** Take the last verdict back, or all that `accept the rest` gave. */
   undo() {
+    if (this.given.at(-1)?.drawn_id) return this.takeDrawnBack(this.given.at(-1));
     const entries = this.given.pop();
     if (!entries) return this.say("Nothing to take back");
     for (const { mask, before, verdict_id } of entries) {
@@ -293,8 +324,9 @@ class ImagePage extends DrawPage {
   // -- what is not covered -----------------------------------------------------------------------
 
   takeRegions(regions) {
-    this.regions = regions.map((region) => ({ ...region, path: maskPath(region.rle, this.image.height) }));
+    this.regions = regions.map((region) => ({ ...region, path: maskPath(region.rle, this.image.height), answer_id: uuid() }));
     this.answered = 0;
+    this.skipAnswered();
     this.editor.stage.changed("top");
   }
 
@@ -323,8 +355,29 @@ class ImagePage extends DrawPage {
     this.refresh();
   }
 
-  goOn() {
-    this.answered += 1;
+  /** Regions of which this rater has said before that nothing is missing are not asked about again. */
+  skipAnswered() {
+    while (this.regions[this.answered]?.is_answered) this.answered += 1;
+  }
+
+  /** Nothing is missing in the region that is asked about: that counts once the server has it. */
+  async goOn() {
+    const region = this.regions[this.answered];
+    const { image, run_id } = this.image;
+    const { answer_id, box, share } = region;
+    if (region.isSending) return;
+    region.isSending = true;
+    try {
+      await this.server.post("review/uncovered_answers", { answer_id, image, run_id, box, share });
+    } catch (error) {
+      this.say(`Not saved: ${error.message}; press g again`, "error");
+      return;
+    } finally {
+      region.isSending = false;
+    }
+    if (this.mode !== "ask" || this.regions[this.answered] !== region) return; // one has gone on meanwhile
+    region.is_answered = true;
+    this.skipAnswered();
     this.mode = "look";
     this.ask();
     this.refresh();
@@ -397,7 +450,7 @@ class ImagePage extends DrawPage {
   async keepDrawn(segmentation) {
     const { image, editor } = this;
     const area = editor.gainedAndLost.gained;
-    const take = (answer) => this.takeDrawn(image, segmentation, area, answer);
+    const take = (answer) => this.takeDrawn(image, segmentation, area, { ...answer, drawn_id: drawing.drawn_id });
     const drawing = {
       drawn_id: uuid(), image: image.image, run_id: image.run_id, segmentation, supersedes: null, task_id: null,
       ...editor.summary, took_s: this.tookS,
@@ -412,11 +465,38 @@ class ImagePage extends DrawPage {
   takeDrawn(image, segmentation, area_px, answer) {
     if (this.image !== image) return;
     const drawn = { mask: answer.mask_id, area_px, rle: segmentation.counts, is_drawn: true, decision: null };
-    this.masks.push(prepared({ ...drawn, box: answer.bbox_xywh }, this.masks.length, image));
-    this.labels = labelled(this.masks, image);
+    const mask = prepared({ ...drawn, box: answer.bbox_xywh }, this.masks.length, image);
+    this.given.push({ drawn_id: answer.drawn_id, mask });
+    this.listMasks([...this.masks, mask]);
+    this.say("Saved as a new mask; z takes it back", "good");
+  }
+
+  /** A drawn mask that is taken back is gone, once the server has said so. */
+  async takeDrawnBack(drawn) {
+    const { image } = this;
+    if (this.isSaving) return;
+    this.isSaving = true;
+    try {
+      await this.server.post("review/withdrawals", { drawn_id: drawn.drawn_id });
+      if (this.image === image) {
+        this.listMasks(this.masks.filter((mask) => mask !== drawn.mask));
+        this.choose(-1);
+        this.say("The drawn mask is taken back", "good");
+      }
+    } catch (error) {
+      this.say(`Not taken back: ${error.message}`, "error");
+      if (error.status !== 400) return; // it may be asked again
+    } finally {
+      this.isSaving = false;
+    }
+    this.given = this.given.filter((entry) => entry !== drawn);
+  }
+
+  listMasks(masks) {
+    this.masks = masks;
+    this.labels = labelled(masks, this.image);
     this.buildList();
     this.refresh();
-    this.say("Saved as a new mask", "good");
     this.refreshRegions();
   }
 

@@ -10,7 +10,7 @@ from apps.review import access, data, reports, tables
 from curation import conditions
 from curation.errors import CurationError
 from curation.report.page.words import counted, seconds
-from curation.review import adjudication, queue
+from curation.review import adjudication, image_mode, queue
 from curation.review.progress import Progress
 from curation.sampling import designs, samples
 from curation.sampling.frame import Scope
@@ -49,6 +49,7 @@ RATER_COLUMNS = {
 def show(person: access.Person) -> None:
     st.title("Queue and progress", anchor=False)
     _overview()
+    _image_mode()
     closer, drawing = st.columns([3, 2], gap="large")
     with closer:
         _closer()
@@ -71,6 +72,18 @@ def _overview() -> None:
     rows = pa.Table.from_pylist([_sample_row(row, progress) for row, progress in found])
     alt = "Samples with their progress"
     tables.show(rows, SAMPLE_COLUMNS, key="queue_samples", alt=alt, config=config)
+
+
+@st.fragment(run_every=REFRESH_S)
+def _image_mode() -> None:
+    """Who has an image open in image mode, and how many regions people found nothing missing in."""
+    told = reports.ask(image_mode.told, most_age_s=REFRESH_S)
+    if told.n_answers or told.open_by:
+        at_work = ", ".join(told.open_by) or "nobody"
+        st.text(
+            f"Image mode: open at {at_work} · nothing missing in {counted(told.n_answers, 'uncovered region')} "
+            f"of {counted(told.n_images, 'image')}"
+        )
 
 
 @st.fragment(run_every=REFRESH_S)
