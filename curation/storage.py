@@ -35,13 +35,14 @@ class Storage:
         return self.base.startswith("s3://")
 
     def write(self, table_name: str, table: pa.Table, run_id: int, file_name: str) -> DataFile:
-        """Write one checked table as `<table>/run_id=<n>/<file_name>.parquet`, whole or not at all.
+        """Write one checked table as `main/<table>/run_id=<n>/<file_name>.parquet`, whole or not at all.
 
-        The name is the shard's, so a repeated shard replaces the orphan of a killed one.
+        That is where DuckLake itself writes: it merges files only inside a table's own folder. The same name again
+        replaces the orphan of a killed process.
         """
         schema = TABLES[table_name]
         schema.check(table)
-        folder = f"{self.base.rstrip('/')}/{table_name}/run_id={run_id}"
+        folder = f"{self.base.rstrip('/')}/main/{table_name}/run_id={run_id}"
         path = f"{folder}/{file_name}.parquet"
         table = table.sort_by([(name, "ascending") for name in schema.sort_by])
         try:

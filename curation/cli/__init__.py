@@ -19,6 +19,7 @@ def _version(is_asked: bool) -> None:
 #: Command groups, in the order of `curation --help`.
 GROUPS = (
     "lake",
+    "maintain",
     "models",
     "generate",
     "imports",

@@ -1,14 +1,12 @@
 """generate: masks from images."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from curation import runs
 from curation.cli.models import download_progress
-from curation.cli.options import Workspace, open_lake
+from curation.cli.options import Address, EngineChoice, EngineName, Workspace, open_lake, scratch_folder
 from curation.cli.output import end, messages
 from curation.cli.progress import progress
 from curation.errors import InputError
@@ -16,6 +14,7 @@ from curation.generation.models import MODELS_FOLDER
 from curation.generation.presets import PRESETS
 from curation.generation.request import DEFAULT_MODEL, STAGES, Generation, Request
 from curation.lake import Lake
+from curation.shards import Engine
 
 PresetName = Annotated[
     str | None, typer.Option(help=f"{', '.join(PRESETS)}. The default goes with the model.")
@@ -49,8 +48,13 @@ def generate(
     cycle: Annotated[int, typer.Option(min=0, help="Cycle inside the stage.")] = 0,
     keep_rle: KeepRle = None,
     device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda or cuda:<n>.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. The default is one a GPU.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes. The default is one a GPU; on Ray without GPUs one a CPU."),
+    ] = None,
     shard_size: ShardSize = None,
+    engine: EngineChoice = EngineName.local,
+    address: Address = None,
 ) -> None:
     """Generate masks with a SAM, and a ledger of every candidate. Run again, it resumes."""
     request = Request(
@@ -65,10 +69,11 @@ def generate(
         workers,
         shard_size,
         workspace / MODELS_FOLDER,
+        Engine(engine.value, address),
     )
-    with open_lake(workspace) as lake, tempfile.TemporaryDirectory(prefix="curation-") as scratch:
+    with open_lake(workspace) as lake, scratch_folder(lake, request.engine) as scratch:
         with download_progress(model) as on_progress:
-            generation = Generation.prepare(request, Path(scratch), on_progress, messages.print)
+            generation = Generation.prepare(request, scratch, on_progress, messages.print)
         _run(lake, generation)
 
 

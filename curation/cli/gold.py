@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from curation.cli import gold_import, gold_tables
-from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake
+from curation.cli.options import (
+    Address,
+    At,
+    EngineChoice,
+    EngineName,
+    Format,
+    Out,
+    OutputFormat,
+    Workers,
+    Workspace,
+    open_lake,
+)
 from curation.cli.output import console, end, print_table
 from curation.cli.progress import shard_progress
 from curation.errors import LakeError
@@ -15,11 +26,10 @@ from curation.gold import ceilings as of_people
 from curation.gold.figures import KEYS
 from curation.lake import Lake
 from curation.measures import work
-from curation.shards import Summary
+from curation.shards import Engine, Summary
 
 Run = Annotated[int | None, typer.Option("--run", help="Number of the run; all runs without it.")]
 Gold = Annotated[int | None, typer.Option("--gold", help="Number of the gold run; all without it.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that compute.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +48,9 @@ def match(
     between: Annotated[
         bool, typer.Option("--between", help="Gold runs against each other, each way, for `gold ceilings`.")
     ] = False,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: EngineChoice = EngineName.local,
+    address: Address = None,
 ) -> None:
     """Match masks one-to-one with gold of the same images. Run again, it resumes."""
     with open_lake(workspace) as lake:
@@ -46,7 +58,7 @@ def match(
         for run_id, gold_run_id in _pairs(lake, run, gold, between):
             todo = work.match_shards(lake, run_id, gold_run_id)
             with shard_progress(todo, f"match run {run_id} with gold run {gold_run_id}") as advance:
-                summary = work.match(lake, gold_run_id, todo, workers, advance)
+                summary = work.match(lake, gold_run_id, todo, workers, advance, Engine(engine.value, address))
             console.print(f"run {run_id}, gold run {gold_run_id}: {_told(summary)}")
             n_problems += summary.n_problems
     end(n_problems, "masks")

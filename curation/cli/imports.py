@@ -1,12 +1,18 @@
 """import: masks that others made, into the lake."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from curation.cli.options import Workspace, open_lake
+from curation.cli.options import (
+    Address,
+    EngineChoice,
+    EngineName,
+    Workers,
+    Workspace,
+    open_lake,
+    scratch_folder,
+)
 from curation.cli.output import console, end
 from curation.cli.progress import progress
 from curation.errors import InputError
@@ -14,6 +20,7 @@ from curation.formats import coco_import, sa1b_import
 from curation.formats.mask_import import SHARD_SIZE, Import, StageOrigin
 from curation.lake import Lake
 from curation.schemas import TABLES
+from curation.shards import LOCAL, Engine
 
 STAGES = next(column.values for column in TABLES["runs"].columns if column.name == "stage")
 
@@ -28,7 +35,6 @@ Images = Annotated[
     str | None, typer.Option(help="Folder, tar or s3:// prefix of the pictures, if not beside the records.")
 ]
 ShardSize = Annotated[int, typer.Option(min=1, help="Images a commit; part of what makes a run.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that read.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,14 +51,16 @@ def import_sa1b(
     cycle: Cycle = 0,
     images: Images = None,
     shard_size: ShardSize = SHARD_SIZE,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: EngineChoice = EngineName.local,
+    address: Address = None,
 ) -> None:
     """Import SA-1B records (*.json), with or without their pictures. Run again, it resumes."""
-    origin = _origin(stage, cycle)
-    with open_lake(workspace) as lake, tempfile.TemporaryDirectory(prefix="curation-") as scratch:
-        plan = sa1b_import.plan_records(paths, images, Path(scratch))
+    origin, where = _origin(stage, cycle), Engine(engine.value, address)
+    with open_lake(workspace) as lake, scratch_folder(lake, where) as scratch:
+        plan = sa1b_import.plan_records(paths, images, scratch)
         job = sa1b_import.start(lake, plan, ", ".join(paths), origin, images, shard_size)
-        n_problems = finish(lake, job, workers)
+        n_problems = finish(lake, job, workers, engine=where)
     end(n_problems)
 
 
@@ -67,25 +75,29 @@ def import_coco(
     cycle: Cycle = 0,
     images: Images = None,
     shard_size: ShardSize = SHARD_SIZE,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: EngineChoice = EngineName.local,
+    address: Address = None,
 ) -> None:
     """Import COCO instances or results: polygons and RLE. `score` becomes predicted_iou. Run again, it resumes."""
-    origin = _origin(stage, cycle)
-    with open_lake(workspace) as lake, tempfile.TemporaryDirectory(prefix="curation-") as scratch:
-        plan = coco_import.plan_files(paths, images, Path(scratch), instances)
+    origin, where = _origin(stage, cycle), Engine(engine.value, address)
+    with open_lake(workspace) as lake, scratch_folder(lake, where) as scratch:
+        plan = coco_import.plan_files(paths, images, scratch, instances)
         job = coco_import.start(lake, plan, ", ".join(paths), origin, images, shard_size)
-        n_problems = finish(lake, job, workers)
+        n_problems = finish(lake, job, workers, engine=where)
     end(n_problems)
 
 
-def finish(lake: Lake, job: Import, workers: int, of: str = "") -> int:
+def finish(lake: Lake, job: Import, workers: int | None, of: str = "", engine: Engine = LOCAL) -> int:
     """Do what is left of an import and say it; returns the problems of the whole run. `of` tells whose masks it is."""
     run_id, records = job.run.run_id, job.work.plan.records
     if job.run.is_finished:
         console.print(f"run {run_id}{of}: these records are imported already; nothing to do")
     else:
         with progress(records.n_items, unit="records", about=f"import run {run_id}") as bar:
-            summary = job.finish(lake, workers, lambda done: bar.advance(done.shard.stop - done.shard.first))
+            summary = job.finish(
+                lake, workers, lambda done: bar.advance(done.shard.stop - done.shard.first), engine
+            )
         before = f"; {summary.n_skipped} shards were there before" if summary.n_skipped else ""
         console.print(f"run {run_id}{of}: {summary.n_masks} masks of {summary.n_images} images{before}")
     if records.n_repeated:

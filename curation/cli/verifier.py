@@ -9,9 +9,22 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake, who
+from curation.cli.options import (
+    Address,
+    At,
+    EngineChoice,
+    EngineName,
+    Format,
+    Out,
+    OutputFormat,
+    Workers,
+    Workspace,
+    open_lake,
+    who,
+)
 from curation.cli.output import console, messages, print_table
 from curation.cli.progress import progress, shard_progress
+from curation.shards import Engine
 from curation.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -76,7 +89,9 @@ def score(
     anew: Annotated[
         bool, typer.Option("--anew", help="Score again what is scored: masks that were measured since.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that compute.")] = 1,
+    workers: Workers = None,
+    engine: EngineChoice = EngineName.local,
+    address: Address = None,
 ) -> None:
     """Score every mask: the chance that it is good. Run again, it resumes; what people drew is not scored."""
     from curation.measures.schedule import measurable_runs
@@ -91,7 +106,7 @@ def score(
             for group in scoring.unknown(lake, name, run_id) if todo else []:
                 messages.print(f"run {run_id} has none of what {name} learned from: {group}", style="yellow")
             with shard_progress(todo, f"run {run_id}: score") as advance:
-                summary = scoring.score(lake, name, todo, workers=workers, on_done=advance)
+                summary = scoring.score(lake, name, todo, workers, advance, Engine(engine.value, address))
             told = (
                 f"{summary.n_masks:,} masks of {summary.n_images:,} images scored"
                 if todo

@@ -22,7 +22,7 @@ from curation.lake import Lake, insert
 from curation.masks import areas, boxes
 from curation.runs import Run, RunSpec
 from curation.schemas import TABLES
-from curation.shards import Done, Result, Shard, Summary, problem
+from curation.shards import LOCAL, Done, Engine, Result, Shard, Summary, problem
 
 #: Records a commit. SA-1B's have about 100 masks each: 25,000 masks, 15 MB in memory, five row groups.
 SHARD_SIZE = 256
@@ -197,11 +197,17 @@ class Import:
     work: ImportWork
     shard_size: int
 
-    def finish(self, lake: Lake, workers: int = 1, on_done: Callable[[Done], None] | None = None) -> Summary:
+    def finish(
+        self,
+        lake: Lake,
+        workers: int | None = None,
+        on_done: Callable[[Done], None] | None = None,
+        engine: Engine = LOCAL,
+    ) -> Summary:
         """Do what is not done yet. Killed at any moment and called again, the lake ends up the same."""
         records = self.work.plan.records
         todo = shards.plan(self.run.run_id, self.work.kind, records.n_items, self.shard_size)
-        summary = shards.run(lake, self.work, todo, workers=workers, on_done=on_done)
+        summary = shards.run(lake, self.work, todo, workers, on_done, engine)
         lake.commit(self._drop_repeated, f"run {self.run.run_id}: images that two records name")
         runs.finish(lake, self.run.run_id)
         return summary

@@ -1,7 +1,7 @@
 """A generation as a person asks for it, and the run that it becomes."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from os import cpu_count
 from pathlib import Path
@@ -16,7 +16,7 @@ from curation.generation.presets import GenerationSettings
 from curation.generation.work import WORK, GenerateWork
 from curation.lake import Lake
 from curation.schemas import TABLES
-from curation.shards import Done, Shard, Summary
+from curation.shards import LOCAL, Done, Engine, Shard, Summary
 
 STAGES = next(column.values for column in TABLES["runs"].columns if column.name == "stage")
 DEFAULT_MODEL, DEFAULT_PRESET = "sam2-tiny", "sam-default"
@@ -33,7 +33,7 @@ class Request:
     """What `curation generate` was asked. Raises InputError for what is not allowed.
 
     `changes` are `key=value` texts over the preset (None: the one that goes with the model). `n_workers` None is
-    one process a GPU. `shard_size` None follows from the number of images; it is part of what makes a run,
+    one process a GPU, and on Ray one a GPU or CPU of the cluster. `shard_size` None follows from the number of images; it is part of what makes a run,
     because shards are found again by their first image. `trained` is the workspace's folder of trained models.
     """
 
@@ -48,6 +48,7 @@ class Request:
     n_workers: int | None = None
     shard_size: int | None = None
     trained: Path | None = None
+    engine: Engine = LOCAL
     settings: GenerationSettings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,6 +106,8 @@ class Generation:
 
     @property
     def work(self) -> GenerateWork:
+        if self.request.engine.is_ray:
+            return self._work_on_ray
         several = self.n_workers > 1
         return GenerateWork(
             self.plan,
@@ -119,6 +122,22 @@ class Generation:
             threads=max(1, (cpu_count() or 1) // self.n_workers) if several else None,
         )
 
+    @property
+    def _work_on_ray(self) -> GenerateWork:
+        """An actor finds its device by itself: Ray shows it the one GPU, or gives it one CPU."""
+        request = self.request
+        return GenerateWork(
+            self.plan,
+            self.model,
+            request.settings,
+            request.stage,
+            request.cycle,
+            slots=(request.device,),
+            locks=None,
+            keep_rle_above=request.keep_rle_above,
+            threads=1,
+        )
+
     def todo(self, lake: Lake, run_id: int) -> list[Shard]:
         """Shards of the run that are not committed yet."""
         rows = lake.query("SELECT shard FROM shards WHERE run_id = $1 AND work = $2", [run_id, WORK])
@@ -128,6 +147,9 @@ class Generation:
 
     def run(self, lake: Lake, run_id: int, todo: list[Shard], on_done: Callable[[Done], None]) -> Summary:
         """Do the shards, commit each, and finish the run."""
-        summary = shards.run(lake, self.work, todo, workers=self.n_workers, on_done=on_done)
+        asked = self.request.engine
+        engine = replace(asked, wants_gpu=asked.is_ray and self.request.device not in ("cpu", "mps"))
+        workers = self.request.n_workers if engine.is_ray else self.n_workers
+        summary = shards.run(lake, self.work, todo, workers, on_done, engine)
         runs.finish(lake, run_id)
         return summary

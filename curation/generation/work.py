@@ -12,7 +12,7 @@ import pyarrow as pa
 from curation import ids
 from curation.errors import InputError
 from curation.formats.images import Image, ImagePlan, image_row, read_image
-from curation.generation.devices import claim
+from curation.generation.devices import available, claim
 from curation.generation.generator import Candidates, generate_image
 from curation.generation.ledger import Fate, Ledger, Pass
 from curation.generation.models import LocalModel
@@ -31,7 +31,8 @@ _TABLES = ("images", "candidates", "masks", "mask_embeddings")
 class GenerateWork:
     """Masks for the images of a shard. Every process that works loads the model once, on a device of its own.
 
-    `slots` names a device for every worker, `locks` is a folder where they are claimed (devices.claim).
+    `slots` names a device for every worker, `locks` is a folder where they are claimed (devices.claim). Without `locks`
+    the engine shows every process a device of its own, and the one slot is what `--device` said.
     `threads` is how many CPU threads a process may use.
     """
 
@@ -41,7 +42,7 @@ class GenerateWork:
     stage: str
     cycle: int
     slots: tuple[str, ...]
-    locks: Path
+    locks: Path | None
     keep_rle_above: float | None = None
     threads: int | None = None
 
@@ -175,8 +176,11 @@ def _names(codes: type[Fate] | type[Pass]) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1)
-def _segmenter(model: LocalModel, slots: tuple[str, ...], locks: Path, threads: int | None) -> Segmenter:
-    return model.load(claim(slots, locks), threads)
+def _segmenter(
+    model: LocalModel, slots: tuple[str, ...], locks: Path | None, threads: int | None
+) -> Segmenter:
+    device = available(slots[0], model.backend)[0] if locks is None else claim(slots, locks)
+    return model.load(device, threads)
 
 
 def _tell(note: str) -> None:

@@ -20,7 +20,7 @@ from curation.measures.schedule import (
     measure_shards,
 )
 from curation.schemas import TABLES
-from curation.shards import Done, Result, Shard, Summary
+from curation.shards import LOCAL, Done, Engine, Result, Shard, Summary
 
 __all__ = [
     "appearance_shards",
@@ -149,33 +149,36 @@ def _problems(
 def measure(
     lake: Lake,
     todo: list[Shard],
-    workers: int = 1,
+    workers: int | None = None,
     on_done: Callable[[Done], None] | None = None,
+    engine: Engine = LOCAL,
 ) -> Summary:
     """Do `measure_shards` and commit each; what an older contract left of them goes first."""
     schedule.MEASURE.drop_outdated(lake, todo)
-    return shards.run(lake, MeasureWork(lake.root), todo, workers=workers, on_done=on_done)
+    return shards.run(lake, MeasureWork(lake.root), todo, workers, on_done, engine)
 
 
 def measure_appearance(
     lake: Lake,
     read_pixels: ReadPixels,
     todo: list[Shard],
-    workers: int = 1,
+    workers: int | None = None,
     on_done: Callable[[Done], None] | None = None,
+    engine: Engine = LOCAL,
 ) -> Summary:
-    """Do `appearance_shards` and commit each. `read_pixels` must be picklable where `workers` > 1."""
+    """Do `appearance_shards` and commit each. `read_pixels` must be picklable where there are several workers."""
     schedule.APPEARANCE.drop_outdated(lake, todo)
-    return shards.run(lake, AppearanceWork(lake.root, read_pixels), todo, workers=workers, on_done=on_done)
+    return shards.run(lake, AppearanceWork(lake.root, read_pixels), todo, workers, on_done, engine)
 
 
 def match(
     lake: Lake,
     gold_run_id: int,
     todo: list[Shard],
-    workers: int = 1,
+    workers: int | None = None,
     on_done: Callable[[Done], None] | None = None,
+    engine: Engine = LOCAL,
 ) -> Summary:
     """Do `match_shards` of one gold run and commit each; what an older contract left of them goes first."""
     schedule.match_job(gold_run_id).drop_outdated(lake, todo)
-    return shards.run(lake, MatchWork(lake.root, gold_run_id), todo, workers=workers, on_done=on_done)
+    return shards.run(lake, MatchWork(lake.root, gold_run_id), todo, workers, on_done, engine)

@@ -14,7 +14,7 @@ from curation.ids import mask_id_range
 from curation.lake import Lake
 from curation.measures import schedule
 from curation.measures import stored as stored_masks
-from curation.shards import Done, Result, Shard, Summary
+from curation.shards import LOCAL, Done, Engine, Result, Shard, Summary
 from curation.verifier import features, stored
 from curation.verifier.crossfit import Model
 
@@ -76,11 +76,12 @@ def score(
     lake: Lake,
     verifier: str,
     todo: list[Shard],
-    workers: int = 1,
+    workers: int | None = None,
     on_done: Callable[[Done], None] | None = None,
+    engine: Engine = LOCAL,
 ) -> Summary:
     """Do `shards_to_score` and commit each."""
-    return shards.run(lake, ScoreWork(lake.root, verifier), todo, workers=workers, on_done=on_done)
+    return shards.run(lake, ScoreWork(lake.root, verifier), todo, workers, on_done, engine)
 
 
 def unknown(lake: Lake, verifier: str, run_id: int) -> list[str]:

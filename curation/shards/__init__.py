@@ -1,4 +1,4 @@
-"""Shards: plan work over images, run it here or in worker processes, commit each shard once, resume.
+"""Shards: plan work over images, run it here, in worker processes or on Ray, commit each shard once, resume.
 
 A worker computes a shard and writes its Parquet files; the coordinator alone touches the catalog, one
 transaction a shard over all its tables. A shard whose row is in `shards` is done and is skipped.
@@ -78,6 +78,33 @@ class Summary:
 Work = Callable[[Shard], Result]
 
 
+@dataclass(frozen=True)
+class Engine:
+    """Where shards are computed: processes of this machine, or a Ray cluster.
+
+    `address` is that of a running cluster (`ray://…`, `HOST:PORT`, `auto`); None takes RAY_ADDRESS, or starts Ray here.
+    `wants_gpu` gives each worker a GPU of its own where the cluster has any. Raises InputError for another name.
+    """
+
+    name: str = "local"
+    address: str | None = None
+    wants_gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise InputError(f"engine {self.name!r}: allowed are {', '.join(ENGINES)}")
+        if self.address is not None and self.name != "ray":
+            raise InputError(f"address {self.address!r}: only engine 'ray' has one")
+
+    @property
+    def is_ray(self) -> bool:
+        return self.name == "ray"
+
+
+ENGINES = ("local", "ray")
+LOCAL = Engine()
+
+
 def plan(run_id: int, work: str, n_items: int, per_shard: int) -> Iterator[Shard]:
     """Consecutive shards of `per_shard` images; none for an empty run."""
     for first in range(0, n_items, per_shard):
@@ -109,18 +136,17 @@ def run(
     lake: Lake,
     work: Work,
     shards: Iterable[Shard],
-    engine: str = "local",
-    workers: int = 1,
+    workers: int | None = None,
     on_done: Callable[[Done], None] | None = None,
+    engine: Engine = LOCAL,
 ) -> Summary:
     """Do every shard that is not done yet, and commit each one when it is finished.
 
-    `work` must be picklable where `workers` > 1: they are spawned processes, and the order of commits is
-    then the order of finishing; the data are the same. An exception of `work` ends the run after
-    what was finished is committed; bad input belongs into `problems` instead.
+    `workers` None is one process here, and on Ray one a GPU or CPU of the cluster. `work` must be picklable where there
+    are more, and the order of commits is then the order of finishing; the data are the same, byte for byte, on any
+    engine and with any number of workers. An exception of `work` ends the run after what was finished is committed;
+    bad input belongs into `problems` instead.
     """
-    if engine != "local":
-        raise InputError(f"engine {engine!r}: allowed is 'local'")
     summary = Summary()
     finished = _finished(lake)
 
@@ -131,8 +157,8 @@ def run(
             else:
                 yield shard
 
-    task = ShardTask(work, lake.storage)
-    for done in _computed(task, waiting(), workers):
+    task = ShardTask(work, lake.storage, lake.version())
+    for done in _computed(task, waiting(), workers, engine):
         if commit(lake, done):
             summary.add(done)
         else:
@@ -144,22 +170,30 @@ def run(
 
 @dataclass(frozen=True)
 class ShardTask:
-    """Compute one shard and write its files; runs in any process."""
+    """Compute one shard and write its files; runs in any process.
+
+    `version` is the lake's when the work was started. It is part of the files' names: rows that were dropped and are
+    made anew must not overwrite the file that an older version still shows.
+    """
 
     work: Work
     storage: Storage
+    version: int
 
     def __call__(self, shard: Shard) -> Done:
         started = time.perf_counter()
         result = self.work(shard)
         data_files = tuple(
-            self.storage.write(name, table, shard.run_id, _file_name(shard))
+            self.storage.write(name, table, shard.run_id, self._file_name(shard))
             for name, table in result.tables.items()
             if table.num_rows and name != "problems"
         )
         problems = result.tables.get("problems", TABLES["problems"].table([]))
         took_s = time.perf_counter() - started
         return Done(shard, data_files, problems, result.n_images, result.n_masks, took_s)
+
+    def _file_name(self, shard: Shard) -> str:
+        return f"{shard.work.replace(':', '-')}-{shard.name}-v{self.version}"
 
 
 def commit(lake: Lake, done: Done) -> bool:
@@ -177,7 +211,18 @@ def commit(lake: Lake, done: Done) -> bool:
     return lake.commit(work, f"{done.shard.work} run {done.shard.run_id} shard {done.shard.name}")
 
 
-def _computed(task: ShardTask, shards: Iterator[Shard], workers: int) -> Iterator[Done]:
+def _computed(
+    task: ShardTask, shards: Iterator[Shard], workers: int | None, engine: Engine
+) -> Iterator[Done]:
+    if engine.is_ray:
+        from curation.shards import on_ray  # only here: Ray is an extra
+
+        yield from on_ray.computed(task, shards, workers, engine)
+    else:
+        yield from _computed_here(task, shards, workers or 1)
+
+
+def _computed_here(task: ShardTask, shards: Iterator[Shard], workers: int) -> Iterator[Done]:
     if workers <= 1:
         yield from map(task, shards)
         return
@@ -209,10 +254,6 @@ def _die_with_parent() -> None:
 
 def _finished(lake: Lake) -> set[tuple[int, str, str]]:
     return set(lake.con.execute("SELECT run_id, work, shard FROM shards").fetchall())
-
-
-def _file_name(shard: Shard) -> str:
-    return f"{shard.work.replace(':', '-')}-{shard.name}"
 
 
 def _row(done: Done) -> dict:
