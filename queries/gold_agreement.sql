@@ -67,14 +67,11 @@ per_image AS (
         sum(boundary_iou * boundary_iou) FILTER (WHERE is_judged) AS sum_boundary_squares,
         count(boundary_iou) FILTER (WHERE is_judged) AS n_boundary,
         -- Average recall is not known where masks were matched before COCO's matching was kept.
-        CASE
-            WHEN count(*) FILTER (WHERE is_judged AND coco_matched IS NULL) = 0 THEN count(gold_mask_id)
-            ELSE 0
-        END AS n_ranked_gold,
-        sum(bit_count(coco_matched)) FILTER (WHERE score_rank < 1) / 10 AS found_by_1,
-        sum(bit_count(coco_matched)) FILTER (WHERE score_rank < 10) / 10 AS found_by_10,
-        sum(bit_count(coco_matched)) FILTER (WHERE score_rank < 100) / 10 AS found_by_100,
-        sum(bit_count(coco_matched)) FILTER (WHERE score_rank < 1000) / 10 AS found_by_1000
+        count(coco_found) AS n_ranked_gold,
+        sum(coco_found[1]) / 10 AS found_by_1,
+        sum(coco_found[2]) / 10 AS found_by_10,
+        sum(coco_found[3]) / 10 AS found_by_100,
+        sum(coco_found[4]) / 10 AS found_by_1000
     FROM matched
     GROUP BY run_id, gold_run_id, image_id
 ),

@@ -3,17 +3,19 @@ title: Agreement with gold, by slice
 about: >
   Where a run agrees with gold and where it does not: by size, touch of the image border, crowdedness of the
   image, score and nesting level. A mask counts in its own slice, a gold mask in its own, so `recall` of
-  small masks is that of small gold, and `f1` counts partners from both sides. Gold has no score, and a level
-  only where its source says so: then `recall` and `f1` are null. Crowdedness and level need
-  `curation measure`. Masks that lie in crowd gold count nowhere. Intervals are 95 %, design-based, and take
-  the image as the cluster; `curation gold agreement --by` shows those of the cluster bootstrap, which hold
-  better for few images.
+  small masks is that of small gold, and `f1` counts partners from both sides. `average_recall` is COCO's,
+  over IoU 0.50 to 0.95, of the `max_masks` best masks of each image, whatever slice these are of. Gold has
+  no score, and a level only where its source says so: then `recall`, `average_recall` and `f1` are null.
+  Crowdedness and level need `curation measure`. Masks that lie in crowd gold count nowhere. Intervals are
+  95 %, design-based, and take the image as the cluster; `curation gold agreement --by` shows those of the
+  cluster bootstrap, which hold better for few images.
 grain: one slice of one run against one gold run
 params:
   run_id: {type: INTEGER, default: null, about: only this run; null takes all but gold}
   gold_run_id: {type: INTEGER, default: null, about: only this gold run; null takes all}
   slice_by: {type: VARCHAR, default: null, about: "size, border, crowdedness, score or level"}
   iou_threshold: {type: DOUBLE, default: 0.5, about: "least IoU of partners, of precision, recall and f1"}
+  max_masks: {type: INTEGER, default: 100, about: "of average_recall, best masks an image: 1, 10, 100, 1000"}
 columns:
   stage: {type: VARCHAR, about: stage of the run}
   cycle: {type: SMALLINT, about: cycle of the run}
@@ -42,6 +44,9 @@ columns:
   recall: {type: DOUBLE, about: "share of gold masks with one, 0..1"}
   recall_low: {type: DOUBLE, about: lower bound}
   recall_high: {type: DOUBLE, about: upper bound}
+  average_recall: {type: DOUBLE, about: "mean over IoU 0.50 to 0.95 of the share of gold masks found, 0..1"}
+  average_recall_low: {type: DOUBLE, about: lower bound}
+  average_recall_high: {type: DOUBLE, about: upper bound}
   f1: {type: DOUBLE, about: "share of both with one, 0..1"}
   f1_low: {type: DOUBLE, about: lower bound}
   f1_high: {type: DOUBLE, about: upper bound}
@@ -93,6 +98,7 @@ gold_slices AS (
         matched.gold_run_id,
         matched.image_id,
         matched_iou,
+        coco_found[list_position([1, 10, 100, 1000], $max_masks)] / 10 AS found_share,
         unnest([
             { 'place': 1, 'name': 'size', 'band': size_band(gold_masks.area_px) },
             {
@@ -136,7 +142,9 @@ gold_of_image AS (
         image_id,
         part,
         count(*) AS n_gold,
-        count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found
+        count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
+        sum(found_share) AS sum_found_share,
+        count(found_share) AS n_ranked_gold
     FROM gold_slices
     WHERE part.band IS NOT NULL AND ($slice_by IS NULL OR part.name = $slice_by)
     GROUP BY run_id, gold_run_id, image_id, part
@@ -155,6 +163,7 @@ totals AS (
         ratio_sums(sum_boundary, n_boundary) AS boundary,
         ratio_sums(n_right, n_masks) AS right_,
         ratio_sums(n_found, n_gold) AS found,
+        ratio_sums(sum_found_share, n_ranked_gold) AS found_by_best,
         ratio_sums(
             coalesce(n_right, 0) + coalesce(n_found, 0), coalesce(n_masks, 0) + coalesce(n_gold, 0)
         ) AS both_
@@ -176,6 +185,7 @@ figures AS (
         mean_interval(boundary) AS boundary,
         share_interval(right_) AS right_,
         share_interval(found) AS found,
+        share_interval(found_by_best) AS found_by_best,
         -- Without gold in the slice the masks alone would pass for both.
         CASE WHEN n_gold_masks > 0 THEN share_interval(both_) END AS both_
     FROM totals
@@ -209,6 +219,9 @@ SELECT
     figures.found.share AS recall,
     figures.found.low AS recall_low,
     figures.found.high AS recall_high,
+    figures.found_by_best.share AS average_recall,
+    figures.found_by_best.low AS average_recall_low,
+    figures.found_by_best.high AS average_recall_high,
     figures.both_.share AS f1,
     figures.both_.low AS f1_low,
     figures.both_.high AS f1_high,

@@ -10,10 +10,9 @@ import pyarrow as pa
 
 from curation.gold.intervals import Estimates, estimates
 from curation.lake import Lake
+from curation.measures.partners import COCO_THRESHOLDS, MOST_MASKS
 
 IOU_THRESHOLDS = (0.50, 0.75, 0.90)
-#: Masks an image that count for average recall, as COCO (1, 10, 100) and SAM's tables on LVIS (1000) have them.
-MOST_MASKS = (1, 10, 100, 1000)
 ERROR_KINDS = ("none", "merge", "split", "partial", "spill", "hole", "fragment", "spurious", "miss")
 
 
@@ -64,7 +63,7 @@ def _figures() -> tuple[Figure, ...]:
             Figure("f1", (right, found_), ("n_masks", "n_gold"), "masks and gold masks", iou_threshold=t)
         )
     found += [
-        Figure("average_recall", (f"found_by_{k}",), ("n_ranked_gold",), "gold masks", max_masks=k)
+        Figure("average_recall", (f"found_by_{k}",), ("n_ranked",), "gold masks", max_masks=k)
         for k in MOST_MASKS
     ]
     for kind in ERROR_KINDS:
@@ -83,15 +82,13 @@ FIGURES = _figures()
 class Slice:
     """A way to part the masks of a run and its gold: an SQL expression for each side, and the joins they need.
 
-    Without `gold` the gold masks have no such property, and figures that need them are left out. Where it is a property
-    of the image, average recall holds too: which gold mask COCO's matching found is not kept.
+    Without `gold` the gold masks have no such property, and figures that need them are left out.
     """
 
     mask: str
     gold: str | None
     mask_join: str = ""
     gold_join: str = ""
-    is_of_image: bool = False
 
 
 _MASKS = "INNER JOIN masks ON masks.run_id = matched.run_id AND masks.mask_id = matched.mask_id"
@@ -109,7 +106,6 @@ SLICES: Mapping[str, Slice] = MappingProxyType(
             "crowdedness_band(image_coverage.crowdedness)",
             _COVERAGE,
             _COVERAGE,
-            is_of_image=True,
         ),
         "score": Slice("score_band(masks.predicted_iou)", None, _MASKS),
         "level": Slice("level_band(mask_nesting.level)", "level_band(gold_masks.nesting)", _NESTING, _GOLD),
@@ -135,11 +131,6 @@ _OF_MASKS = ",\n".join(
         "sum(boundary) AS sum_boundary",
         "sum(boundary * boundary) AS sum_boundary_squares",
         "count(boundary) AS n_boundary",
-        "count(*) FILTER (WHERE coco_matched IS NULL) AS n_unranked",
-        *(
-            f"sum(bit_count(coco_matched)) FILTER (WHERE score_rank < {k}) / 10 AS found_by_{k}"
-            for k in MOST_MASKS
-        ),
         "count(error_kind) AS n_judged",
         *(f"count(*) FILTER (WHERE error_kind = '{kind}') AS n_{kind}" for kind in ERROR_KINDS[:-1]),
     ]
@@ -149,6 +140,11 @@ _OF_GOLD = ",\n".join(
         "count(*) AS n_gold",
         *(f'count(*) FILTER (WHERE matched_iou >= {t}) AS "n_found_{t:.2f}"' for t in IOU_THRESHOLDS),
         "count(*) FILTER (WHERE mask_id IS NULL) AS n_miss",
+        "count(coco_found) AS n_ranked",
+        *(
+            f"sum(coco_found[{place}]) / {len(COCO_THRESHOLDS)} AS found_by_{k}"
+            for place, k in enumerate(MOST_MASKS, start=1)
+        ),
     ]
 )
 
@@ -189,7 +185,6 @@ of_images AS (
     GROUP BY {keys}, image_id
 )
 
-SELECT *, CASE WHEN n_unranked = 0 THEN n_gold ELSE 0 END AS n_ranked_gold
 FROM of_images
 ORDER BY {keys}, image_id
 """
@@ -247,8 +242,8 @@ def totals(
 
 def figures_of(by: str) -> tuple[Figure, ...]:
     """The figures that hold for groups of this kind."""
-    has_ranks = by not in SLICES or SLICES[by].is_of_image
-    return tuple(figure for figure in FIGURES if has_ranks or figure.name != "average_recall")
+    has_gold = by not in SLICES or SLICES[by].gold is not None
+    return tuple(figure for figure in FIGURES if has_gold or figure.name != "average_recall")
 
 
 def _by_group(rows: pa.Table, keys: tuple[str, ...]) -> list[Totals]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from curation.errors import InputError
 from curation.masks import boundaries, boundary_distance_px, intersections, paired_iou
-from curation.measures.columns import spread
+from curation.measures.columns import lists, spread
 from curation.measures.errors_against_gold import error_kinds
 from curation.measures.image import ImageMasks
 from curation.measures.partners import NO_PARTNER, greedy, one_to_one
@@ -32,21 +32,26 @@ def match_gold(image: ImageMasks, gold: ImageMasks) -> pa.Table:
     shared_px = intersections(image.runs, gold.runs)
     whole_px = image.area_px[:, None] + gold.area_px[None, :] - shared_px
     ious = shared_px / np.maximum(np.where(is_crowd[None, :], image.area_px[:, None], whole_px), 1)
-    coco_matched, coco_ignored = greedy(ious, image.score_ranks, is_crowd)
+    coco = greedy(ious, image.score_ranks, is_crowd)
+    coco_found = coco.found[~is_crowd]
     gold, shared_px, ious = gold.without_crowds(), shared_px[:, ~is_crowd], ious[:, ~is_crowd]
     partners = one_to_one(ious)
     of_masks = {
         "mask_id": image.mask_ids,
         **_of_best_and_partner(image, gold, ious, partners),
         "score_rank": image.score_ranks,
-        "coco_matched": coco_matched,
-        "coco_ignored": coco_ignored,
-        "error_kind": error_kinds(image, gold, shared_px, ious, is_ignored=(coco_ignored & 1) == 1),
+        "coco_matched": coco.matched,
+        "coco_ignored": coco.ignored,
+        "coco_found": lists(coco_found[partners], partners == NO_PARTNER)
+        if len(gold)
+        else pa.nulls(len(image), pa.list_(pa.int32())),
+        "error_kind": error_kinds(image, gold, shared_px, ious, is_ignored=(coco.ignored & 1) == 1),
     }
     missed = np.setdiff1d(np.arange(len(gold)), partners)
     of_misses = {
         "gold_mask_id": gold.mask_ids[missed],
         "gold_best_iou": ious[:, missed].max(axis=0, initial=0.0),
+        "coco_found": lists(coco_found[missed]),
         "error_kind": np.full(len(missed), "miss"),
     }
     keys = {"run_id": image.run_id, "gold_run_id": gold.run_id, "image_id": image.image_id}

@@ -13,11 +13,13 @@ from pycocotools.cocoeval import COCOeval
 
 from curation.masks import encode
 from curation.measures import ImageMasks, match_gold
-from curation.measures.partners import COCO_THRESHOLDS
+from curation.measures.partners import COCO_THRESHOLDS, MOST_MASKS
 
 
 def coco_bits(masks: np.ndarray, scores: np.ndarray, gold: np.ndarray, is_crowd: np.ndarray):
-    """(matched, ignored) bits of each mask, from COCOeval without categories and limits."""
+    """(matched, ignored) bits of each mask, and at how many thresholds each gold mask is found by the best 1, 10, 100
+    and 1,000 masks, from COCOeval without categories.
+    """
 
     def rle(mask: np.ndarray) -> dict:
         return coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
@@ -47,7 +49,7 @@ def _evaluated(truth: COCO, found: COCO):
     truth.createIndex()
     found.createIndex()
     evaluation = COCOeval(truth, found, "segm")
-    evaluation.params.useCats, evaluation.params.maxDets = 0, [10_000]
+    evaluation.params.useCats, evaluation.params.maxDets = 0, [1000]
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
     assert np.array_equal(evaluation.params.iouThrs, COCO_THRESHOLDS)
     evaluation.evaluate()
@@ -55,7 +57,15 @@ def _evaluated(truth: COCO, found: COCO):
     bits = 1 << np.arange(10)[:, None]
     order = np.argsort(result["dtIds"])
     is_matched, is_ignored = result["dtMatches"] > 0, result["dtIgnore"] > 0
-    return ((is_matched & ~is_ignored) * bits).sum(0)[order], (is_ignored * bits).sum(0)[order]
+    matched, ignored = ((is_matched & ~is_ignored) * bits).sum(0)[order], (is_ignored * bits).sum(0)[order]
+    return matched, ignored, np.stack([_found(evaluation, most) for most in MOST_MASKS], axis=1)
+
+
+def _found(evaluation: COCOeval, most: int) -> np.ndarray:
+    """At how many thresholds each gold mask that is no crowd is found by the best `most` masks, in the order of ids."""
+    result = evaluation.evaluateImg(1, -1, [0, 1e10], most)
+    is_found = (result["gtMatches"] > 0) & (result["gtIgnore"] == 0)
+    return is_found.sum(0)[np.argsort(result["gtIds"])]
 
 
 def scene(seed: int, n_masks: int, n_gold: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,10 +87,14 @@ def test_bits_equal_cocoeval_with_ties_and_crowds(seed, n_masks, n_gold):
     is_crowd = rng.random(n_gold) < 0.25
     image = ImageMasks(1, 7, 15, 18, np.arange(n_masks), encode(masks), scores=scores)
     truth = ImageMasks(2, 7, 15, 18, np.arange(n_gold), encode(gold), is_crowd=is_crowd)
-    rows = match_gold(image, truth).to_pylist()[:n_masks]
-    matched, ignored = coco_bits(masks, scores, gold, is_crowd)
+    all_rows = match_gold(image, truth).to_pylist()
+    rows = all_rows[:n_masks]
+    matched, ignored, found = coco_bits(masks, scores, gold, is_crowd)
     assert [row["coco_matched"] for row in rows] == matched.tolist()
     assert [row["coco_ignored"] for row in rows] == ignored.tolist()
+    of_gold = {row["gold_mask_id"]: row["coco_found"] for row in all_rows if row["gold_mask_id"] is not None}
+    assert of_gold == {k: found[k].tolist() for k in range(n_gold) if not is_crowd[k]}
+    assert all(row["coco_found"] is None for row in all_rows if row["gold_mask_id"] is None)
 
 
 def test_ranks_go_by_score_then_by_area_where_there_is_none():
