@@ -142,7 +142,7 @@ def _sources(lake: Lake, run: ExportedRun) -> list[int]:
 
 
 def _keep_left_out(lake: Lake, run: ExportedRun, sources: list[int]) -> None:
-    """Masks that are not exported, in the table `left_out`: superseded ones, and those that the condition does not take.
+    """Masks that are not exported, in the table `left_out`: superseded or taken back, or not of the condition.
 
     Raises QueryError for a condition that is none.
     """
