@@ -20,6 +20,8 @@ def _version(is_asked: bool) -> None:
 GROUPS = (
     "lake",
     "maintain",
+    "doctor",
+    "backup",
     "models",
     "generate",
     "imports",
