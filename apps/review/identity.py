@@ -5,6 +5,7 @@ from urllib.parse import quote, unquote
 import streamlit as st
 
 from apps.review import access, data
+from apps.review.login import is_team_mode
 from curation.errors import InputError
 from curation.review import rules
 
@@ -18,25 +19,9 @@ _remember = st.components.v2.component(
 )
 
 
-def is_team_mode() -> bool:
-    """Whether secrets configure a login."""
-    try:
-        return "auth" in st.secrets
-    except FileNotFoundError:
-        return False
-
-
 def is_known() -> bool:
     """Whether the person at this browser has said who they are."""
     return bool(st.user.is_logged_in) if is_team_mode() else bool(_held_name())
-
-
-def as_of_now(held: access.Person) -> access.Person | None:
-    """Whom a token names, with the role that the workspace gives now; None where it gives none any more."""
-    if not is_team_mode():
-        return held
-    role = data.rules().role_of(held.rater)
-    return None if role is None else access.Person(held.rater, role)
 
 
 def ask() -> None:

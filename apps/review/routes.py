@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from apps.review import access, data, identity, judging, pictures
+from apps.review import access, data, judging, login, pictures
 from curation.errors import CurationError, ImageError, InputError
 
 COMPONENT = Path(__file__).with_name("component")
@@ -43,7 +43,7 @@ def for_view(view: str) -> Callable[[Handler], Callable[[Request], Awaitable[Res
             scheme, _, token = request.headers.get("authorization", "").partition(" ")
             try:
                 held = access.check(token if scheme.lower() == "bearer" else "", data.secret())
-                person = identity.as_of_now(held)
+                person = login.as_of_now(held)
             except access.AccessError as error:
                 return _refusal(401, str(error))
             if person is None or not person.may_open(view):

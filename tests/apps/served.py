@@ -1,8 +1,6 @@
 """Workspaces to judge, and `curation app` as people start it."""
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -117,16 +115,22 @@ class App:
         words += ["--browser" if opens_browser else "--no-browser"]
         self.log = (self.root / "app.log").open("ab")
         self.process = subprocess.Popen([sys.executable, "-c", RUN, *words], stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + patience_s
+        try:
+            self._wait(time.monotonic() + patience_s)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _wait(self, deadline: float) -> None:
         while self.ask("_stcore/health")[0] != 200:
             assert self.process.poll() is None, (self.root / "app.log").read_text()
             assert time.monotonic() < deadline, "the app never answered"
             time.sleep(0.1)
-        return self
 
     def kill(self) -> None:
         """End it at once, in whatever it is doing."""
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.stop()
 
     def stop(self) -> None:

@@ -117,6 +117,16 @@ def test_a_picture_comes_whole_and_may_be_kept(app):
     assert "in no run" in content["error"]
 
 
+@pytest.mark.parametrize(
+    "path", ["", "_stcore/health", "review/component/v/review.js", "review/tasks", "no/such/page"]
+)
+def test_every_answer_tells_browsers_how_to_take_it(app, path):
+    headers = app.ask(path)[2]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+
+
 def test_files_of_the_component_come_and_no_others(app):
     assert app.ask("review/component/v/review.js")[0] == 200
     for name in ("..%2fdata.py", "data.py", "%2e%2e/data.py", "review.py"):
