@@ -18,24 +18,61 @@ from typing import TypeVar
 import duckdb
 
 from curation.connections import connect
-from curation.errors import LakeBusyError
+from curation.errors import LakeBusyError, LakeError
 from curation.settings import LAKE
+from curation.storage import without_secrets
 
 T = TypeVar("T")
 #: What SQLite, PostgreSQL and DuckLake say when another transaction was in the way.
 TRANSIENT = ("database is locked", "database is busy", "conflict", "deadlock detected", "could not serialize")
+#: What libpq says when the server of a PostgreSQL catalog has gone, and SQLite and DuckDB when there is no room.
+GONE = (
+    "unable to connect",
+    "could not connect",
+    "connection refused",
+    "connection to server",
+    "no connection to the server",
+    "server closed the connection",
+    "terminating connection",
+    "the database system is",
+)
+FULL = ("no space left", "disk is full", "disk i/o error", "file too large")
 
 
 def retry_while_locked(action: Callable[[], T]) -> T:
-    """Call `action` until it does not fail on another transaction; give up after `commit_patience_s`."""
+    """Call `action` until it does not fail on another transaction; give up after `commit_patience_s`.
+
+    Raises LakeError where the catalog's server has gone, or there is no room; else duckdb.Error as DuckDB says it.
+    """
     pauses = Pauses()
     while True:
         try:
             return action()
         except duckdb.Error as error:
-            if not any(word in str(error).lower() for word in TRANSIENT):
+            if any(word in str(error).lower() for word in TRANSIENT):
+                pauses.sleep(f"other writers ({error})")
+                continue
+            outage = _outage(error)
+            if outage is None:
                 raise
-            pauses.sleep(f"other writers ({error})")
+            raise outage from error
+
+
+def _outage(error: duckdb.Error) -> LakeError | None:
+    """What a person can mend, where it is that and no fault of the statement."""
+    said = str(error).lower()
+    first_line = str(error).strip().splitlines()[0]
+    if any(word in said for word in GONE):
+        return LakeError(
+            f"the catalog does not answer ({without_secrets(first_line)}): see that its server runs and can be reached; "
+            "what is committed is safe, so start again after that"
+        )
+    if any(word in said for word in FULL):
+        return LakeError(
+            f"the catalog or the data cannot be written ({first_line}): make room; what is committed is safe, so start "
+            "again after that"
+        )
+    return None
 
 
 class Pauses:
@@ -88,7 +125,8 @@ def _file_lock(path: Path) -> Iterator[None]:
 def _postgres_lock(url: str, key: int) -> Iterator[None]:
     # A connection of its own: the lock belongs to a transaction, and ends with it.
     with connect("postgres_scanner") as con:
-        con.execute(f"ATTACH '{url.replace(chr(39), chr(39) * 2)}' AS catalog (TYPE postgres)")
+        attach = f"ATTACH '{url.replace(chr(39), chr(39) * 2)}' AS catalog (TYPE postgres)"
+        retry_while_locked(lambda: con.execute(attach))
         con.execute("BEGIN")
         pauses = Pauses()
         sql = f"SELECT locked FROM postgres_query('catalog', 'SELECT pg_try_advisory_xact_lock({key}) AS locked')"

@@ -165,15 +165,17 @@ def _in_text_list(path: Path) -> Iterator[Entry]:
 def _in_parquet_list(path: Path) -> Iterator[Entry]:
     try:
         file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path} is no Parquet file ({error}); write the list again") from error
-    column = _uri_column(path, file.schema_arrow)
-    sizes = ["size_bytes"] if "size_bytes" in file.schema_arrow.names and column != "size_bytes" else []
-    for batch in file.iter_batches(LIST_BATCH_ROWS, columns=[column, *sizes]):
-        for row in batch.to_pylist():
-            if row[column] is None:
-                raise InputError(f"{path}: column {column} holds a null; every row must name a file")
-            yield _listed(path, row[column], row.get("size_bytes"))
+        column = _uri_column(path, file.schema_arrow)
+        sizes = ["size_bytes"] if "size_bytes" in file.schema_arrow.names and column != "size_bytes" else []
+        for batch in file.iter_batches(LIST_BATCH_ROWS, columns=[column, *sizes]):
+            for row in batch.to_pylist():
+                if row[column] is None:
+                    raise InputError(f"{path}: column {column} holds a null; every row must name a file")
+                yield _listed(path, row[column], row.get("size_bytes"))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # damaged pages are OSErrors
+        raise InputError(
+            f"{path} is no Parquet file, or a damaged one ({error}); write the list again"
+        ) from error
 
 
 def _uri_column(path: Path, schema: pa.Schema) -> str:
