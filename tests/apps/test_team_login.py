@@ -39,14 +39,15 @@ class Visitor:
     def __init__(self, browser, app: served.App, email: str, view: str = "") -> None:
         self.app = app
         self.context = browser.new_context(viewport={"width": 1920, "height": 1000})
+        self.context.set_default_timeout(PATIENCE_MS)
         self.page = self.context.new_page()
         self.tokens: list[str] = []
         self.page.on("request", self._note)
         self.page.goto(app.url + view)
-        self.page.get_by_role("button", name="Log in").click(timeout=PATIENCE_MS)
-        self.page.get_by_label("Address").fill(email, timeout=PATIENCE_MS)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.get_by_label("Address").fill(email)
         self.page.get_by_role("button", name="Go").click()
-        self.page.wait_for_url(f"{app.url}**", timeout=PATIENCE_MS)
+        self.page.wait_for_url(f"{app.url}**")
 
     def _note(self, request) -> None:
         token = request.headers.get("authorization", "")
@@ -54,10 +55,10 @@ class Visitor:
             self.tokens.append(token.removeprefix("Bearer "))
 
     def see(self, selector: str) -> None:
-        self.page.wait_for_selector(selector, timeout=PATIENCE_MS)
+        self.page.wait_for_selector(selector)
 
     def open_sidebar(self) -> None:
-        self.page.get_by_test_id("stExpandSidebarButton").click(timeout=PATIENCE_MS)
+        self.page.get_by_test_id("stExpandSidebarButton").click()
 
     @property
     def views(self) -> list[str]:
@@ -80,6 +81,7 @@ def test_nobody_drives_the_app_without_a_browser(app):
     assert app.ask("_stcore/agent/mcp", {})[0] >= 400
 
 
+@pytest.mark.soak
 def test_a_rater_logs_in_judges_and_logs_out(app, browser):
     rita = Visitor(browser, app, "rita@example.org")
     rita.see(".review canvas")
@@ -106,6 +108,7 @@ def test_a_rater_logs_in_judges_and_logs_out(app, browser):
     rita.context.close()
 
 
+@pytest.mark.soak
 def test_a_curator_sees_every_view_and_an_analyst_may_not_judge(app, browser):
     cleo = Visitor(browser, app, "Cleo@example.org")
     cleo.see(".review canvas")
@@ -117,6 +120,7 @@ def test_a_curator_sees_every_view_and_an_analyst_may_not_judge(app, browser):
     )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("email", ["eve@elsewhere.org", "rita@unverified.org"])
 def test_who_has_no_role_sees_nothing(app, browser, email):
     eve = Visitor(browser, app, email, "sql")
