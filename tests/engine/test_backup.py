@@ -1,5 +1,6 @@
 """A backup holds the workspace as it was at one version while others write; restored it is the same, or it is refused."""
 
+import itertools
 import json
 import shutil
 import threading
@@ -124,21 +125,21 @@ def test_folders_that_hold_something_and_what_is_no_backup_are_refused(backed_up
 def test_writers_go_on_and_what_is_backed_up_is_one_version(lake, tmp_path):
     """Two tables change together in every commit, so that a copy of halves would show."""
     fill(lake)
-    stop, n_commits = threading.Event(), [0]
+    stop, has_begun = threading.Event(), threading.Event()
 
     def write() -> None:
         with Lake.open(lake.root) as own:
-            while not stop.is_set():
-                run = runs.start(own, lakes.spec(source=f"run {n_commits[0]}", settings={"n": n_commits[0]}))
-                shard = Shard(run.run_id, "import", "0000000000", 0, 2)
-                run_shards(own, lakes.NumberedMasks(1), [shard])
-                n_commits[0] += 1
+            for number in itertools.count():
+                run = runs.start(own, lakes.spec(settings={"number": number}))
+                run_shards(own, lakes.NumberedMasks(1), [Shard(run.run_id, "import", "0000000000", 0, 2)])
+                has_begun.set()
+                if stop.wait(0.05):
+                    return
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        while n_commits[0] < 1:
-            assert writer.is_alive()
+        assert has_begun.wait(60)
         with Lake.open(lake.root, read_only=True) as reader:
             backup.back_up(reader, tmp_path / "backup")
     finally:
