@@ -65,22 +65,21 @@ class Lake:
         Relative paths are relative to the workspace. Raises LakeError when `root` holds another lake.
         """
         root = Path(root).expanduser().resolve()
-        places = {"catalog": catalog or DEFAULT_CATALOG, "data": data or "data"}
+        asked = places(catalog, data)
         config = root / WORKSPACE_FILE
         if config.exists():
             held = json.loads(config.read_text())
-            if (catalog or data) and held != places:
+            if (catalog or data) and held != asked:
                 raise LakeError(
-                    f"{root} is a workspace with {held}; {places} was asked for: choose another folder"
+                    f"{root} is a workspace with {held}; {asked} was asked for: choose another folder"
                 )
             return cls.open(root)
-        _check_catalog(places["catalog"])
         root.mkdir(parents=True, exist_ok=True)
-        if not places["data"].startswith("s3://"):
-            (root / places["data"]).mkdir(parents=True, exist_ok=True)
-        lake = cls(root, *_resolve(root, places), at=None, read_only=False)
+        if not asked["data"].startswith("s3://"):
+            (root / asked["data"]).mkdir(parents=True, exist_ok=True)
+        lake = cls(root, *resolve(root, asked), at=None, read_only=False)
         lake._evolve()
-        config.write_text(json.dumps(places, indent=2) + "\n")
+        write_places(root, asked)
         return lake
 
     @classmethod
@@ -95,7 +94,7 @@ class Lake:
             raise LakeError(
                 f"{root} is no workspace (no {WORKSPACE_FILE}): make one with `curation init {root}`"
             )
-        catalog, data = _resolve(root, json.loads(config.read_text()))
+        catalog, data = resolve(root, json.loads(config.read_text()))
         _check_is_there(catalog)
         lake = cls(root, catalog, data, at, read_only)
         if not lake.is_read_only:
@@ -350,12 +349,21 @@ def _missing_columns(present: Mapping[str, set[str]]) -> list[tuple[TableSchema,
     return [(schema, columns) for schema, columns in missing if columns]
 
 
-def _check_catalog(catalog: str) -> None:
+def places(catalog: str | None, data: str | None) -> dict[str, str]:
+    """What workspace.json says, with the defaults filled in. Raises InputError for what is no catalog."""
+    catalog = catalog or DEFAULT_CATALOG
     if not re.match(r"sqlite:.+|postgres(ql)?://", catalog):
         raise InputError(f"--catalog {catalog!r}: use sqlite:PATH or postgres://USER@HOST/DATABASE")
+    return {"catalog": catalog, "data": data or "data"}
 
 
-def _resolve(root: Path, places: Mapping[str, str]) -> tuple[str, str]:
+def write_places(root: Path, places: Mapping[str, str]) -> None:
+    """Write workspace.json: from then on `root` is a workspace."""
+    (root / WORKSPACE_FILE).write_text(json.dumps(places, indent=2) + "\n")
+
+
+def resolve(root: Path, places: Mapping[str, str]) -> tuple[str, str]:
+    """Catalog and data of a workspace with whole paths; data end in a slash."""
     catalog, data = places["catalog"], places["data"]
     if catalog.startswith("sqlite:"):
         catalog = f"sqlite:{root / catalog.removeprefix('sqlite:')}"

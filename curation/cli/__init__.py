@@ -20,6 +20,7 @@ def _version(is_asked: bool) -> None:
 GROUPS = (
     "lake",
     "maintain",
+    "workspace",
     "doctor",
     "backup",
     "models",

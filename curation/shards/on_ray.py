@@ -145,6 +145,7 @@ class _Crew:
             self._start()
         else:
             self.n_out[worker] = 0
+            self.n_losses[""] = 0
 
     def _taken(self, ref: Any) -> Done | None:
         """A finished shard; None where its worker was lost, which is replaced."""
@@ -157,6 +158,7 @@ class _Crew:
             self.lost.append(shard)
             self._count_loss(shard.name, error)
             if self.n_out.pop(worker, None) is not None:
+                self.ray.kill(worker)  # it may only be out of reach, and would keep its GPU
                 self._start()
             return None
         if worker in self.n_out:

@@ -101,7 +101,7 @@ def test_shards_of_lost_workers_are_done_by_others(lake, tmp_path, monkeypatch):
     summary = computed(fake, monkeypatch, lake, NumberedMasks(2), todo)
     assert (summary.n_shards, summary.n_skipped) == (12, 0)
     assert len(fake.actors) == 5, "each lost worker was replaced"
-    assert fake.most_out == 6, "two shards a worker, and no more"
+    assert 6 <= fake.most_out <= 8, "two shards a worker, and what a lost one held"
     assert not any(actor.is_alive for actor in fake.actors)
     other, todo = start(tmp_path / "other", 12)
     with other:
