@@ -285,21 +285,6 @@ class Lake:
 
         return self.commit(work, f"tag {name}")
 
-    def compact(self) -> int:
-        """Move the rows of small commits from the catalog into Parquet files, and join small files; rows moved.
-
-        Every version can still be read. Worth its seconds once people have given some 20,000 verdicts.
-        """
-        moved = self.commit(
-            lambda con: con.execute("CALL ducklake_flush_inlined_data('lake')").fetchall(),
-            "small commits moved to files",
-        )
-        self.commit(
-            lambda con: con.execute("CALL ducklake_merge_adjacent_files('lake')").fetchall(),
-            "small files joined",
-        )
-        return sum(n_rows for *_, n_rows in moved)
-
     def close(self) -> None:
         self.con.close()
 

@@ -1,4 +1,4 @@
-"""init, snapshots, tag, sql, compact: the workspace itself."""
+"""init, snapshots, tag, sql: the workspace itself."""
 
 import shlex
 import sys
@@ -19,7 +19,6 @@ def register(app: typer.Typer) -> None:
     app.command()(snapshots)
     app.command()(tag)
     app.command()(sql)
-    app.command()(compact)
 
 
 def init(
@@ -73,13 +72,6 @@ def sql(
             raise QueryError('nothing to run: curation sql "SELECT …", or curation sql --open')
         else:
             print_table(_rows(lake, statement), output_format, out)
-
-
-def compact(workspace: Workspace) -> None:
-    """Move the rows of many small commits (verdicts, tasks) into Parquet files, and join small files."""
-    with open_lake(workspace) as lake:
-        n_rows = lake.compact()
-    messages.print(f"{n_rows:,} rows moved from the catalog into files")
 
 
 def _rows(lake: Lake, statement: str):

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from curation import lake as lakes
 from curation.cli import app
-from curation.engine import content_hashes, releases
+from curation.engine import content_hashes, maintenance, releases
+from curation.engine.maintenance import Keep
 from curation.engine.manifest import FILE_NAME
 from curation.engine.releases import Difference, Draft, Request
 from curation.errors import ChecksFailedError, InputError
@@ -118,8 +119,8 @@ def test_later_commits_change_nothing_of_it(released):
     assert differences(released) == []
 
 
-def test_compacting_changes_nothing_of_it(released):
-    released.compact()
+def test_maintenance_changes_nothing_of_it(released):
+    maintenance.apply(released, Keep())
     assert differences(released) == []
 
 
