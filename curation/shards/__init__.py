@@ -253,7 +253,8 @@ def _die_with_parent() -> None:
 
 
 def _finished(lake: Lake) -> set[tuple[int, str, str]]:
-    return set(lake.con.execute("SELECT run_id, work, shard FROM shards").fetchall())
+    rows = lake.query("SELECT run_id, work, shard FROM shards").to_pydict()
+    return set(zip(*rows.values(), strict=True))
 
 
 def _row(done: Done) -> dict:

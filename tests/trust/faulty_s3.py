@@ -19,7 +19,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         server: _Server = self.server
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         fate = server.next_fate()
         if fate == "cut":
             self.close_connection = True
@@ -31,6 +31,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fate == "slow":
             time.sleep(SLOW_S)
         self._pass_on(server.target, body)
+
+    def _body(self) -> bytes:
+        """The request's body; chunks are joined, since what is passed on says its length."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        del self.headers["Transfer-Encoding"]
+        chunks = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        body = b"".join(chunks)
+        self.headers["Content-Length"] = str(len(body))
+        return body
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
 

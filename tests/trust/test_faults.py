@@ -55,9 +55,12 @@ def write_until_full(root: str, limit_bytes: int, told: str) -> None:
     """In a process whose files cannot grow beyond the limit, as on a full disk (EFBIG for ENOSPC)."""
     with Lake.open(root) as lake:
         run_id = runs.start(lake, lakes.spec(n_images=N_IMAGES)).run_id
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+        def fill() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))
+
         try:
-            run_shards(lake, lakes.NumberedMasks(), todo(run_id))
+            run_shards(lake, _Failing(fill), todo(run_id))
         except CurationError as error:
             message = f"{type(error).__name__}: {error}"
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -73,7 +76,7 @@ def test_on_a_full_disk_nothing_is_halved_and_the_run_goes_on_when_there_is_room
     assert writer.exitcode == 0
     assert "cannot be written" in told.read_text()
     assert "check space" in told.read_text()
-    assert contents(root) == [(0, 0, 0, 0)]
+    assert contents(root) == [(2, 6, 6, 1)]
     assert not list(root.glob("data/**/*.tmp"))
     run_shards(lake, lakes.NumberedMasks(), todo(1))
     assert contents(root) == DONE
