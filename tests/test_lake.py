@@ -135,8 +135,12 @@ def test_a_lake_with_older_views_gets_them_anew_and_a_newer_one_keeps_its_own(la
 
 
 def test_views_that_changed_have_a_new_version():
-    digest = hashlib.sha256("".join(f"{name} {sql}" for name, sql in views.VIEWS.items()).encode()).hexdigest()
-    assert (views.VERSION, digest[:12]) == (2, "3d6c8d16721f"), "raise VERSION of curation/views.py, and change this pair"
+    digest = hashlib.sha256(
+        "".join(f"{name} {sql}" for name, sql in views.VIEWS.items()).encode()
+    ).hexdigest()
+    assert (views.VERSION, digest[:12]) == (2, "3d6c8d16721f"), (
+        "raise VERSION of curation/views.py, and change this pair"
+    )
 
 
 def test_the_past_of_an_older_lake_shows_what_it_lacked_as_empty(lake):
