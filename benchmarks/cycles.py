@@ -7,9 +7,9 @@ generated anew in every cycle, and no training ever sees them. The annotator is 
 routing accepts unseen (predicted IoU of 0.9 or more), judges the rest, corrects what is near a gold mask, and draws what
 was missed, the largest first, up to a budget an image. Then the model is trained on what was accepted and drawn so far.
 
-    python -m benchmarks.cycles WORKSPACE [--train-images 12] [--held-out 20] [--points-per-side 10] [--steps 200]
+    python -m benchmarks.cycles WORKSPACE [--train-images 10] [--held-out 18] [--points-per-side 8] [--steps 100]
 
-With these sizes it takes about 40 minutes on two quiet cores; `--train-images 2 --held-out 3 --points-per-side 4
+With these sizes it took 44 minutes on two busy cores (65 CPU minutes); `--train-images 2 --held-out 3 --points-per-side 4
 --steps 4` some five. Stopped, it goes on where it was. Ends with a table and WORKSPACE/cycles.png: figures of the
 held-out images, each with its 95 % interval (image as cluster), and the change since cycle 0, paired by image.
 """
@@ -87,10 +87,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("workspace", type=Path, nargs="?", default=Path("cycles"))
-    parser.add_argument("--train-images", type=int, default=12, help="images of each cycle")
-    parser.add_argument("--held-out", type=int, default=20, help="images that are never trained on")
-    parser.add_argument("--points-per-side", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=200, help="steps of each training at most")
+    parser.add_argument("--train-images", type=int, default=10, help="images of each cycle")
+    parser.add_argument("--held-out", type=int, default=18, help="images that are never trained on")
+    parser.add_argument("--points-per-side", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=100, help="steps of each training at most")
     parser.add_argument("--budget", type=int, default=30, help="masks that people draw an image at most")
     parser.add_argument("--photos", type=Path, help="folder of photographs, NAME.jpg beside NAME.mat")
     given = parser.parse_args()
