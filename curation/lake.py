@@ -369,18 +369,31 @@ def _follow_move(con: duckdb.DuckDBPyConnection, catalog: Path, data: str) -> No
         return
     # Through DuckDB: a second SQLite library in one process would drop the first one's file locks.
     con.execute(f"ATTACH {quote(str(catalog))} AS catalog (TYPE sqlite); USE catalog")
-    old = con.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchone()
-    if old is not None and old[0] != data:
-        con.execute("BEGIN")
+    if _kept_path(con) not in (None, data):
+        with locks.writers_lock(catalog.parent, f"sqlite:{catalog}"):
+            _rewrite_paths(con, data)
+    con.execute("USE memory; DETACH catalog")
+
+
+def _kept_path(con: duckdb.DuckDBPyConnection) -> str | None:
+    """The data path that the attached catalog names; None for one that DuckLake has not filled yet."""
+    sql = "SELECT value FROM ducklake_metadata WHERE key = 'data_path'"
+    found = locks.retry_while_locked(lambda: con.execute(sql).fetchone())
+    return found[0] if found else None
+
+
+def _rewrite_paths(con: duckdb.DuckDBPyConnection, data: str) -> None:
+    con.execute("BEGIN")
+    old = _kept_path(con)  # another process may have done it meanwhile
+    if old != data:
         for table in ("ducklake_data_file", "ducklake_delete_file"):
             con.execute(
                 f"UPDATE {table} SET path = $new || substr(path, len($old) + 1) "
                 "WHERE path_is_relative = 0 AND starts_with(path, $old)",
-                {"new": data, "old": old[0]},
+                {"new": data, "old": old},
             )
         con.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [data])
-        con.execute("COMMIT")
-    con.execute("USE memory; DETACH catalog")
+    con.execute("COMMIT")
 
 
 def _roll_back(con: duckdb.DuckDBPyConnection) -> None:

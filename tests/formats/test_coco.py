@@ -300,7 +300,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
     took_s = time.monotonic() - begun
     Lake.create(tmp_path / "killed").close()
     moments = random.Random(0)
-    for _ in range(5):
+    for _ in range(3):
         process = processes.start(*words, "--workspace", str(tmp_path / "killed"))
         process.join(moments.uniform(0.3, 0.95) * took_s)
         process.kill()

@@ -148,11 +148,11 @@ def test_a_wrong_option_says_what_is_allowed(tmp_path, checkpoint, workspace, mo
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "n_kills", [3, pytest.param(10, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+    "n_kills", [2, pytest.param(10, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
 )
 def test_kills_at_random_moments_change_nothing(tmp_path, checkpoint, n_kills):
     """SIGKILLs in two workspaces: while a shard is computed, written, committed. Nothing lost, nothing doubled."""
-    n_images = 5 + 3 * n_kills
+    n_images = 4 + 3 * n_kills
     images = write_images(tmp_path / "images", n_images)
     workspaces = [tmp_path / name for name in ("undisturbed", "killed", "killed_too")]
     for workspace in workspaces:

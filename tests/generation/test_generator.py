@@ -73,7 +73,7 @@ def encode_once(sam) -> None:
     sam.image_encoder.forward = remembering
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_masks_of_a_vit_b_are_the_official_ones():
     torch.manual_seed(3)
     sam = liven(build_sam_vit_b(), spread=0.1)

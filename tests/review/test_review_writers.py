@@ -60,7 +60,7 @@ def check(root: str, files: list[str]) -> None:
         assert (found.n_judged, found.n_verdicts_given) == (found.n_drawn, found.n_verdicts_wanted)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.soak)])
 def sampled(request, tmp_path):
     """A workspace whose sample `s` holds a few hundred masks; its folder and how many processes to kill."""
     catalog = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
