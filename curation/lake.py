@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from curation import locks, settings, views
+from curation import catalogs, locks, settings, views
 from curation.connections import connect
 from curation.errors import InputError, LakeError
 from curation.schemas import SQL_TYPES, TABLES, Column, TableSchema
@@ -43,7 +43,7 @@ class Lake:
             if self.storage.is_s3:
                 self.con.execute(s3_secret_sql())
             if catalog.startswith("sqlite:"):
-                _follow_move(self.con, Path(catalog.removeprefix("sqlite:")), self.storage.base)
+                catalogs.follow_move(self.con, Path(catalog.removeprefix("sqlite:")), self.storage.base)
             self._attach()
             if at is not None:
                 version = self._version_of(at)
@@ -361,39 +361,6 @@ def _check_is_there(catalog: str) -> None:
     path = Path(catalog.removeprefix("sqlite:"))
     if catalog.startswith("sqlite:") and not path.is_file():
         raise LakeError(f"{path}: the catalog is missing; restore it from a backup, data alone is not enough")
-
-
-def _follow_move(con: duckdb.DuckDBPyConnection, catalog: Path, data: str) -> None:
-    """Let a workspace that was moved or copied find its files: DuckLake keeps absolute paths."""
-    if not catalog.is_file():  # it is made now
-        return
-    # Through DuckDB: a second SQLite library in one process would drop the first one's file locks.
-    con.execute(f"ATTACH {quote(str(catalog))} AS catalog (TYPE sqlite); USE catalog")
-    if _kept_path(con) not in (None, data):
-        with locks.writers_lock(catalog.parent, f"sqlite:{catalog}"):
-            _rewrite_paths(con, data)
-    con.execute("USE memory; DETACH catalog")
-
-
-def _kept_path(con: duckdb.DuckDBPyConnection) -> str | None:
-    """The data path that the attached catalog names; None for one that DuckLake has not filled yet."""
-    sql = "SELECT value FROM ducklake_metadata WHERE key = 'data_path'"
-    found = locks.retry_while_locked(lambda: con.execute(sql).fetchone())
-    return found[0] if found else None
-
-
-def _rewrite_paths(con: duckdb.DuckDBPyConnection, data: str) -> None:
-    con.execute("BEGIN")
-    old = _kept_path(con)  # another process may have done it meanwhile
-    if old != data:
-        for table in ("ducklake_data_file", "ducklake_delete_file"):
-            con.execute(
-                f"UPDATE {table} SET path = $new || substr(path, len($old) + 1) "
-                "WHERE path_is_relative = 0 AND starts_with(path, $old)",
-                {"new": data, "old": old},
-            )
-        con.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [data])
-    con.execute("COMMIT")
 
 
 def _roll_back(con: duckdb.DuckDBPyConnection) -> None:

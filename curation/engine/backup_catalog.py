@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from curation import catalogs
 from curation.connections import connect
 from curation.errors import InputError, LakeError
 from curation.storage import quote, without_secrets
@@ -109,12 +110,12 @@ def put_back(folder: Path, catalog: str, root: Path, old_data: str, new_data: st
         attach = f"ATTACH {quote(str(path))} AS catalog (TYPE sqlite, JOURNAL_MODE 'WAL'); USE catalog"
         with connect("sqlite_scanner") as con:
             con.execute(attach)
-            _move_data(con, old_data, new_data)
+            catalogs.rewrite_paths(con, old_data, new_data)
         return
     with connect("postgres_scanner") as con:
         con.execute(f"ATTACH {quote(catalog)} AS catalog (TYPE postgres); USE catalog")
         _fill_postgres(con, folder, without_secrets(catalog))
-        _move_data(con, old_data, new_data)
+        catalogs.rewrite_paths(con, old_data, new_data)
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:
@@ -164,19 +165,6 @@ def _fill_postgres(con: duckdb.DuckDBPyConnection, folder: Path, told: str) -> N
     for table in tables:
         path = quote(str(folder / f"{table}.parquet"))
         con.execute(f'INSERT INTO catalog.public."{table}" FROM read_parquet({path})')
-    con.execute("COMMIT")
-
-
-def _move_data(con: duckdb.DuckDBPyConnection, old: str, new: str) -> None:
-    """Let files that are named by whole paths be found where they lie now."""
-    con.execute("BEGIN")
-    for table in ("ducklake_data_file", "ducklake_delete_file"):
-        con.execute(
-            f"UPDATE {table} SET path = $new || substr(path, len($old) + 1) "
-            "WHERE NOT path_is_relative::BOOLEAN AND starts_with(path, $old)",
-            {"new": new, "old": old},
-        )
-    con.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [new])
     con.execute("COMMIT")
 
 

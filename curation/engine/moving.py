@@ -20,6 +20,7 @@ import pyarrow.fs as pafs
 
 from curation import lake as lakes
 from curation import locks
+from curation.catalogs import FILE_TABLES
 from curation.connections import connect
 from curation.engine import content_hashes, maintenance
 from curation.errors import LakeError
@@ -33,8 +34,6 @@ _MARK = "curation_moving"
 _N_COPIES = 8
 #: What is not copied along with a workspace's folder.
 _CATALOG_ENDINGS = ("", "-wal", "-shm", "-journal", ".lock")
-#: Tables of a catalog that name places.
-_FILE_TABLES = ("ducklake_data_file", "ducklake_delete_file")
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def _files(source: Lake) -> list[_File]:
             {
             " UNION ALL ".join(
                 f"SELECT table_id, path, path_is_relative, file_size_bytes FROM {maintenance.CATALOG}.{table}"
-                for table in _FILE_TABLES
+                for table in FILE_TABLES
             )
         }
         ) AS files
@@ -267,7 +266,7 @@ def _copy_catalog(source: Lake, made: Lake) -> None:
                 con.execute(f'DELETE FROM target."{table}"')
                 con.execute(f'INSERT INTO target."{table}" BY NAME SELECT * FROM source."{table}"')
         values = {"old": source.storage.base, "new": made.storage.base}
-        for table in _FILE_TABLES:
+        for table in FILE_TABLES:
             con.execute(
                 f"""
                 UPDATE target.{table} SET path = $new
