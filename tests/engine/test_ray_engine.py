@@ -2,13 +2,10 @@
 
 import hashlib
 import os
-import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from fake_ray import FakeRay
 from lakes import NumberedMasks, spec
 
 from curation import runs, shards
@@ -31,6 +28,15 @@ class SlowMasks(NumberedMasks):
         time.sleep(self.seconds)
         with self.log.open("a") as file:
             file.write(f"{shard.name}\n")
+        return super().__call__(shard)
+
+
+class Deadly(NumberedMasks):
+    """The fourth shard ends the process that computes it."""
+
+    def __call__(self, shard: Shard) -> Result:
+        if shard.first == 3:
+            os._exit(1)
         return super().__call__(shard)
 
 
@@ -83,44 +89,6 @@ def test_engines_are_named_and_only_ray_has_an_address():
         Engine("local", "somewhere:6379")
 
 
-def computed(fake: FakeRay, monkeypatch, lake: Lake, work: shards.Work, todo: list[Shard]) -> shards.Summary:
-    monkeypatch.setitem(sys.modules, "ray", fake)
-    return shards.run(lake, work, todo, engine=RAY)
-
-
-def test_shards_of_lost_workers_are_done_by_others(lake, tmp_path, monkeypatch):
-    run = runs.start(lake, spec(n_images=12))
-    todo = list(shards.plan(run.run_id, "import", 12, 1))
-    seen: Counter = Counter()
-
-    def lose(shard: Shard) -> bool:
-        seen[shard.name] += 1
-        return shard.first in (2, 7) and seen[shard.name] == 1
-
-    fake = FakeRay(3, lose)
-    summary = computed(fake, monkeypatch, lake, NumberedMasks(2), todo)
-    assert (summary.n_shards, summary.n_skipped) == (12, 0)
-    assert len(fake.actors) == 5, "each lost worker was replaced"
-    assert 6 <= fake.most_out <= 8, "two shards a worker, and what a lost one held"
-    assert not any(actor.is_alive for actor in fake.actors)
-    other, todo = start(tmp_path / "other", 12)
-    with other:
-        shards.run(other, NumberedMasks(2), todo)
-        assert hashes(lake) == hashes(other)
-        assert files(lake.root) == files(other.root)
-
-
-def test_a_shard_that_kills_every_worker_ends_the_run(lake, monkeypatch):
-    run = runs.start(lake, spec(n_images=4))
-    todo = list(shards.plan(run.run_id, "import", 4, 1))
-    fake = FakeRay(1, lambda shard: shard.first == 3)
-    with pytest.raises(CurationError, match="shard 0000000003 lost its worker 6 times"):
-        computed(fake, monkeypatch, lake, NumberedMasks(2), todo)
-    assert lake.query("SELECT 1 FROM shards").num_rows == 3
-    with pytest.raises(InputError, match="cannot be done"):
-        computed(FakeRay(1), monkeypatch, lake, Refusing(), todo)
-
-
 @pytest.mark.soak
 def test_a_killed_node_loses_and_doubles_nothing_and_the_files_are_equal(cluster, tmp_path):
     cluster, nodes = cluster
@@ -171,4 +139,13 @@ def test_an_exception_of_the_work_comes_out_as_it_does_here(cluster, tmp_path):
     with pytest.raises(InputError, match="cannot be done"):
         shards.run(lake, Refusing(), todo, engine=RAY)
     assert lake.query("SELECT 1 FROM shards").num_rows == 0
+    lake.close()
+
+
+@pytest.mark.soak
+def test_a_shard_that_kills_every_worker_ends_the_run_and_the_others_stay(cluster, tmp_path):
+    lake, todo = start(tmp_path / "w", 4)
+    with pytest.raises(CurationError, match="shard 0000000003 lost its worker 6 times"):
+        shards.run(lake, Deadly(2), todo, engine=RAY)
+    assert lake.query("SELECT 1 FROM shards").num_rows == 3
     lake.close()
