@@ -86,8 +86,7 @@ def test_a_rater_logs_in_judges_and_logs_out(app, browser):
     rita = Visitor(browser, app, "rita@example.org")
     rita.see(".review canvas")
     assert rita.views == ["Review", "Correct", "Image", "Raters"]
-    while not rita.tokens:
-        rita.page.wait_for_timeout(50)
+    rita.see('.review[data-task]:not([data-task=""])')  # her page holds the sample's masks now
     token = rita.tokens[-1]
     status, content, _ = app.ask("review/tasks", {"sample": served.SAMPLE, "n": 2, "starts": True}, token)
     assert status == 200
