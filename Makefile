@@ -34,8 +34,9 @@ test: $(TEST_INSTALLED)  ## Install everything, then run every test
 soak: $(TEST_INSTALLED)  ## Run the tests that need long: many kills, fuzzing, faults
 	$(BIN)/python -m pytest -m soak --timeout 7200 --durations 0 $(TESTS)
 
-check: $(TEST_INSTALLED)  ## Lint Python and SQL, check formatting, generated pages and import layers
+check: $(TEST_INSTALLED)  ## Lint Python and SQL, check formatting, generated pages, import layers and known vulnerabilities
 	$(BIN)/python -m pytest -q tests/test_checks.py tests/test_layers.py tests/test_docs.py
+	@bash .ci/audit $(BIN)/python
 
 format: $(TEST_INSTALLED)  ## Format Python, mend what the linter can mend
 	$(BIN)/ruff check --fix .

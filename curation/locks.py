@@ -89,7 +89,7 @@ class Pauses:
                 f"the catalog was held for {LAKE.commit_patience_s:.0f} s by {holder}: "
                 "ask its owner, or stop it; what is committed is safe, so start again after that"
             )
-        time.sleep(self.pause_s * random.uniform(0.5, 1.0))
+        time.sleep(self.pause_s * random.uniform(0.5, 1.0))  # nosec B311  # jitter
         self.pause_s = min(2 * self.pause_s, LAKE.commit_pause_max_s)
 
 

@@ -1,4 +1,4 @@
-"""The linters: code and SQL are clean and formatted."""
+"""The linters: code and SQL are clean, formatted and without known traps."""
 
 import subprocess
 import sys
@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
     [
         pytest.param(["ruff", "check", "."], id="ruff check"),
         pytest.param(["ruff", "format", "--check", "."], id="ruff format"),
+        pytest.param(["bandit", "-q", "-c", "pyproject.toml", "-r", "curation", "apps"], id="bandit"),
         pytest.param(["sqlfluff", "lint", "--disable-progress-bar", "queries"], id="sqlfluff lint"),
     ],
 )

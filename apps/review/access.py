@@ -24,7 +24,7 @@ VIEWS = {
     "stage": ("curator", "analyst"),
     "sql": ("curator", "analyst"),
 }
-SECRET_FILE = "review.secret"
+SECRET_FILE = "review.secret"  # nosec B105  # a file's name
 #: A token outlives a working day; after that the page asks to be loaded again.
 TOKEN_S = 16 * 3600.0
 MAX_NAME = 80

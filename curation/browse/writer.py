@@ -74,7 +74,7 @@ class Writer:
         updates = [
             UpdateOne(
                 {"_id": sample.object_id},
-                documents.upsert(sample, self._dataset_id, random.random(), now),
+                documents.upsert(sample, self._dataset_id, random.random(), now),  # nosec B311  # where FiftyOne shuffles
                 upsert=True,
             )
             for sample in samples

@@ -49,7 +49,8 @@ def open_app(
         "CURATION_OPEN_IN_BROWSER": f"http://{LOOPBACK[0]}:{port}" if opens_browser else "",
         "PYTHONPATH": os.pathsep.join([str(files("apps").parent), *python_path()]),
     }
-    os.execv(sys.executable, [sys.executable, *streamlit_words(workspace, host, port)])
+    words = [sys.executable, *streamlit_words(workspace, host, port)]
+    os.execv(sys.executable, words)  # nosec B606  # this Python, no shell
 
 
 def has_login(workspace: Path) -> bool:

@@ -1,6 +1,6 @@
 """SAM checkpoints: the architecture is read from the shapes of the weights, so that any member of the family loads."""
 
-import pickle
+import pickle  # nosec B403  # its error is named; nothing is unpickled
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
