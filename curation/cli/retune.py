@@ -18,6 +18,7 @@ from curation.generation import replay, retune, retune_work
 from curation.generation.presets import GenerationSettings
 from curation.lake import Lake
 from curation.measures.work import gold_runs
+from curation.sampling import retuning
 
 #: Settings by the names that they have on the command line.
 NAMES = {
@@ -94,11 +95,12 @@ def retune_run(
     with open_lake(workspace, read_only=not apply) as lake:
         source = replay.source_run(lake, replay.newest_run(lake) if run is None else run)
         tried = list(_settings(replace(source.settings, **changes), sweeps))
-        sample = sample or retune.newest_sample(lake, source.run_id)
-        retuning = retune.prepare(lake, source, [source.settings, *tried], _gold_run(lake, gold), sample)
+        sample = sample or retuning.newest_sample(lake, source.run_id)
+        verdicts = retuning.verdicts(lake, source.run_id, sample) if sample else {}
+        plan = retune.prepare(lake, source, [source.settings, *tried], _gold_run(lake, gold), verdicts)
         with progress(source.n_images, about=f"replay run {source.run_id}") as bar:
-            outcomes = retuning.outcomes(lake, bar.advance)
-        curve = retuning.curve(lake, outcomes)
+            outcomes = plan.outcomes(lake, bar.advance)
+        curve = plan.curve(lake, outcomes)
         _show(curve, sample, output_format, out)
         if picture:
             _draw(curve, list(sweeps), picture)

@@ -1,16 +1,16 @@
 """Other thresholds for a finished generation: what they would keep, and how good that is by gold and by verdicts."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 
-from curation.errors import InputError, LakeError
+from curation.errors import LakeError
 from curation.generation.presets import GenerationSettings
 from curation.generation.replay import RETUNABLE, Replayed, SourceRun, StoredLedger, ledgers
 from curation.generation.selection import raw_masks
-from curation.ids import unpack_mask_id
 from curation.lake import Lake
 from curation.masks import Runs, iou
 from curation.measures import stored
@@ -26,7 +26,7 @@ THRESHOLDS = (0.5, 0.75, 0.9)
 
 DESIGN = (
     "Every mask that a setting keeps; gold figures on the images with gold, best IoU with any gold mask for shares over a "
-    "threshold, one-to-one partners for recall; verdicts weighted by the chance that the sample drew the mask, for masks of its frame "
+    "threshold, one-to-one partners for recall; a verdict counts for the masks that it stands for, of the sample's frame "
     "(new_share: masks that the run itself did not keep, of which no verdict tells). 95 % intervals, image as cluster."
 )
 
@@ -50,26 +50,6 @@ OUTCOMES = pa.schema(
         ("n_new", pa.int64()),  # masks that the run itself did not keep
     ]
 )
-
-# The newest sample of the run that was drawn by chance and has verdicts.
-SAMPLE_SQL = """
-    SELECT samples.sample
-    FROM samples
-    INNER JOIN settled_verdicts USING (sample, mask_id)
-    WHERE samples.run_id = $run_id AND samples.inclusion_probability IS NOT NULL
-    GROUP BY samples.sample
-    ORDER BY max(samples.drawn_at) DESC, samples.sample
-    LIMIT 1
-"""
-VERDICTS_SQL = """
-    SELECT samples.image_id, samples.mask_id, 1 / samples.inclusion_probability AS weight, settled.is_accepted
-    FROM samples
-    INNER JOIN settled_verdicts AS settled USING (sample, mask_id)
-    WHERE
-        samples.sample = $sample AND samples.run_id = $run_id
-        AND samples.inclusion_probability IS NOT NULL AND settled.is_accepted IS NOT NULL
-    ORDER BY samples.mask_id
-"""
 
 # One row a setting; the image is the cluster (queries/macros/intervals.sql).
 CURVE_SQL = """
@@ -146,7 +126,7 @@ class Retuning:
     settings: tuple[GenerationSettings, ...]
     gold_run_id: int | None
     #: What raters said of masks of the run, by image.
-    verdicts: Mapping[int, "Judged"] = field(default_factory=dict)
+    verdicts: Mapping[int, "Judged"]
 
     def __post_init__(self) -> None:
         for one in self.settings:
@@ -217,7 +197,10 @@ class Retuning:
 
 @dataclass(frozen=True)
 class Judged:
-    """Verdicts on one image: candidate indices (J,), weights (J,) (1 / chance of being drawn), accepted or not (J,)."""
+    """Verdicts on one image: candidate indices (J,), weights (J,), accepted or not (J,).
+
+    A weight is the number of masks that the sample has the judged one stand for.
+    """
 
     candidates: np.ndarray
     weights: np.ndarray
@@ -262,47 +245,20 @@ def _agreement(replayed: Replayed, gold: Runs, known: np.ndarray, ious: np.ndarr
     return sums
 
 
-def newest_sample(lake: Lake, run_id: int) -> str | None:
-    """The newest sample of a run that was drawn by chance and has verdicts; None where there is none."""
-    found = lake.con.execute(SAMPLE_SQL, {"run_id": run_id}).fetchone()
-    return found[0] if found else None
-
-
 def prepare(
     lake: Lake,
     source: SourceRun,
     settings: Iterable[GenerationSettings],
     gold_run_id: int | None,
-    sample: str | None = None,
+    verdicts: Mapping[int, Judged] = MappingProxyType({}),
 ) -> Retuning:
-    """Settings to try on a run, judged by gold and by the verdicts of a sample where these are named.
+    """Settings to try on a run, judged by gold and by verdicts where these are given.
 
-    Raises InputError where the run's ledger cannot answer or the sample has no verdicts to weight, LakeError for an
-    unknown gold run.
+    Raises InputError where the run's ledger cannot answer, LakeError for an unknown gold run.
     """
     if gold_run_id is not None and gold_run_id not in gold_runs(lake):
         raise LakeError(
             f"gold run {gold_run_id}: no finished import of gold has this number; finished are: "
             f"{', '.join(map(str, gold_runs(lake))) or 'none'}"
         )
-    return Retuning(source, tuple(settings), gold_run_id, _verdicts(lake, source.run_id, sample))
-
-
-def _verdicts(lake: Lake, run_id: int, sample: str | None) -> dict[int, Judged]:
-    """What raters said of masks of a run, by image; masks on which they disagree are left out."""
-    if sample is None:
-        return {}
-    rows = lake.query(VERDICTS_SQL, {"sample": sample, "run_id": run_id})
-    if not rows.num_rows:
-        raise InputError(
-            f"sample {sample!r}: no mask of run {run_id} in it was drawn by chance and judged, so its verdicts say nothing "
-            "about other thresholds; draw one with `curation sample draw` and review it"
-        )
-    image_ids, mask_ids = rows["image_id"].to_numpy(), rows["mask_id"].to_numpy()
-    candidates = np.array([unpack_mask_id(mask_id)[2] for mask_id in mask_ids.tolist()], np.int64)
-    weights, is_accepted = rows["weight"].to_numpy(), rows["is_accepted"].to_numpy(zero_copy_only=False)
-    return {
-        image_id: Judged(candidates[mine], weights[mine], is_accepted[mine])
-        for image_id in np.unique(image_ids).tolist()
-        for mine in [np.flatnonzero(image_ids == image_id)]
-    }
+    return Retuning(source, tuple(settings), gold_run_id, verdicts)

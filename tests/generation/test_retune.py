@@ -18,6 +18,7 @@ from curation.errors import InputError, LakeError
 from curation.generation import replay, retune
 from curation.lake import Lake
 from curation.masks import parse_strings
+from curation.sampling import retuning
 from curation.schemas import TABLES
 
 BASE = {
@@ -251,16 +252,17 @@ def write_gold(lake: Lake, run_id: int) -> int:
 
 def test_verdicts_are_weighted_and_speak_of_masks_that_the_run_kept(workspace, loose_run):
     with Lake.open(workspace) as lake:
-        judge_all(lake, loose_run, "by chance", {"design": "pps", "inclusion_probability": 0.5})
-        judge_all(lake, loose_run, "on purpose", {"design": "purposive", "inclusion_probability": None})
+        judge_all(lake, loose_run, "by chance", "pps")
+        judge_all(
+            lake, loose_run, "a proof", "purposive"
+        )  # later; its chances are those among masks of a batch
         source = replay.source_run(lake, loose_run)
         settings = [replace(source.settings, predicted_iou_threshold=x) for x in (0.5, 0.45, 0.6)]
         cleaned = replace(source.settings, min_region_px=10)
-        assert retune.newest_sample(lake, loose_run) == "by chance"
-        retuning = retune.prepare(lake, source, [*settings, cleaned], None, "by chance")
-        own, looser, stricter, cleaned = retuning.curve(
-            lake, retuning.outcomes(lake, lambda n: None)
-        ).to_pylist()
+        assert retuning.newest_sample(lake, loose_run) == "by chance"
+        verdicts = retuning.verdicts(lake, loose_run, "by chance")
+        plan = retune.prepare(lake, source, [*settings, cleaned], None, verdicts)
+        own, looser, stricter, cleaned = plan.curve(lake, plan.outcomes(lake, lambda n: None)).to_pylist()
         # Bad masks were drawn with half the chance of good ones, so each of them stands for two.
         (truth,) = lake.query(
             """
@@ -273,8 +275,8 @@ def test_verdicts_are_weighted_and_speak_of_masks_that_the_run_kept(workspace, l
             """,
             [loose_run],
         ).to_pylist()
-        with pytest.raises(InputError, match="drawn by chance"):
-            retune.prepare(lake, source, settings, None, "on purpose")
+        with pytest.raises(InputError, match="drawn on purpose"):
+            retuning.verdicts(lake, loose_run, "a proof")
     assert own["accept_share"] == pytest.approx(truth["own"])
     assert own["accept_share_low"] < own["accept_share"] < own["accept_share_high"]
     assert own["n_verdicts"] == own["n_masks"]
@@ -285,7 +287,7 @@ def test_verdicts_are_weighted_and_speak_of_masks_that_the_run_kept(workspace, l
     assert (cleaned["accept_share"], cleaned["n_verdicts"]) == (None, 0)  # other pixels than raters saw
 
 
-def judge_all(lake: Lake, run_id: int, sample: str, drawn: dict) -> None:
+def judge_all(lake: Lake, run_id: int, sample: str, design: str) -> None:
     """A sample of all masks of a run, good where the id is even and twice as likely drawn, judged by ann."""
     now = datetime.now(timezone.utc)
     masks = lake.query("SELECT mask_id, run_id, image_id FROM masks WHERE run_id = $1", [run_id]).to_pylist()
@@ -293,11 +295,10 @@ def judge_all(lake: Lake, run_id: int, sample: str, drawn: dict) -> None:
     samples, verdicts = [], []
     for position, mask in enumerate(masks):
         is_good = mask["mask_id"] % 2 == 0
-        chance = drawn["inclusion_probability"]
+        chances = dict.fromkeys(("inclusion_probability", "draw_probability"), 0.02 if is_good else 0.01)
         samples.append(
-            {**mask, **of_frame, **drawn, "sample": sample, "position": position, "n_draws": 1, "seed": 0}
-            | {"snapshot_id": 1, "drawn_at": now}
-            | {"inclusion_probability": chance and chance * (2 if is_good else 1)}
+            {**mask, **of_frame, **chances, "sample": sample, "position": position, "n_draws": 1, "seed": 0}
+            | {"design": design, "snapshot_id": 1, "drawn_at": now}
         )
         verdicts.append(
             {**mask, "verdict_id": f"{sample} {position}", "sample": sample, "rater": "ann", "took_s": 1}
