@@ -1,15 +1,18 @@
 /*
 title: Figures of cycles and how they changed
 about: >
-  Every figure of every cycle of the data engine with its interval, and its change against the cycle before of
-  the same stage. Images that both cycles read are paired: what they share cancels in the change. With
-  `shared_only` only images count that every cycle of the stage read, such as held-out images that each model
-  is tried on; else all, of which a model may have learned from some. Each image counts once a cycle, with the
-  newest run of the cycle that read it. `auto_accept_rate` is the share of the masks with a predicted IoU that
-  have it above `auto_accept`; `manual_per_image` counts masks that people drew or corrected, as in
-  `stage_evolution`; `missed_per_image` gold masks without a partner, which people would have to draw.
-  Partners are of `iou_threshold` or more. `calibration_error` is that of the report `calibration`: its lower
-  bound takes off what chance alone would show, its change does not, for chance is in both cycles.
+  Every figure of every cycle of the data engine with its interval, and its change against the cycle before
+  of the same stage. Images that both cycles read are paired: what they share cancels in the change. With
+  `shared_only` only images count that every cycle of the stage read, such as held-out images that each
+  model is tried on; else all, of which a model may have learned from some. Each image counts once a cycle,
+  with the newest run of the cycle that read it. `auto_accept_rate` is the share of the masks with a
+  predicted IoU that have it above `auto_accept`, `accepted_precision` the share of those that have a
+  partner in gold, so that a model which passes fewer masks because it knows better is not taken for a worse
+  one. `manual_per_image` counts masks that people drew or corrected, as in `stage_evolution`;
+  `missed_per_image` gold masks without a partner, which people would have to draw; `to_mend_per_image`
+  these and the gold masks whose partner is under `good_iou`, which people would have to correct. Partners
+  are of `iou_threshold` or more. `calibration_error` is that of the report `calibration`: its lower bound
+  takes off what chance alone would show, its change does not, for chance is in both cycles.
   `person_s_per_image` is working time: the gap since the person's verdict or drawing before, and after a
   pause the time that it took itself. Intervals are 95 % and take the image as the cluster.
 grain: one figure of one cycle of one stage
@@ -19,6 +22,7 @@ params:
   against: {type: SMALLINT, default: null, about: change against this cycle; null takes the one before}
   auto_accept: {type: DOUBLE, default: 0.9, about: predicted IoU above which a mask passes without a person}
   iou_threshold: {type: DOUBLE, default: 0.5, about: a mask and a gold mask are partners from this IoU on}
+  good_iou: {type: DOUBLE, default: 0.9, about: a partner from this IoU on needs no correction}
   n_bins: {type: INTEGER, default: 20, about: bins of the predicted IoU between 0 and 1}
   break_s: {type: DOUBLE, default: 120, about: longer gaps are pauses; no verdict counts as longer}
   longest_drawing_s: {type: DOUBLE, default: 900, about: no drawing counts as longer}
@@ -106,6 +110,7 @@ gold_of_image AS (
         count(gold_mask_id) AS n_gold_masks,
         count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_right,
         count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
+        count(*) FILTER (WHERE matched_iou >= greatest($iou_threshold, $good_iou)) AS n_found_good,
         coalesce(sum(gold_iou) FILTER (WHERE is_judged), 0) AS sum_iou,
         coalesce(sum(gold_boundary_iou) FILTER (WHERE is_judged), 0) AS sum_boundary_iou,
         count(*) FILTER (WHERE is_judged AND gold_iou > 0 AND gold_boundary_iou IS NULL) AS n_unbounded
@@ -164,6 +169,9 @@ bins_of_image AS (
         cycle_images.image_id,
         greatest(0, least($n_bins - 1, floor(masks.predicted_iou * $n_bins)))::INTEGER AS bin,
         count(*) AS n_masks,
+        count(*) FILTER (WHERE masks.predicted_iou > $auto_accept) AS n_accepted,
+        count(*) FILTER (WHERE masks.predicted_iou > $auto_accept AND matched.matched_iou >= $iou_threshold)
+            AS n_accepted_right,
         sum(masks.predicted_iou - matched.gold_iou) AS sum_gap
     FROM matched
     INNER JOIN cycle_images USING (run_id, image_id)
@@ -178,6 +186,8 @@ gaps_of_image AS (
         cycle,
         image_id,
         n_masks,
+        n_accepted,
+        n_accepted_right,
         sum_gap * sign(sum(sum_gap) OVER (PARTITION BY stage, cycle, bin)) AS sum_error
     FROM bins_of_image
 ),
@@ -188,6 +198,8 @@ errors_of_image AS (
         cycle,
         image_id,
         sum(n_masks) AS n_masks,
+        sum(n_accepted) AS n_accepted,
+        sum(n_accepted_right) AS n_accepted_right,
         sum(sum_error) AS sum_error
     FROM gaps_of_image
     GROUP BY stage, cycle, image_id
@@ -228,11 +240,14 @@ per_image AS (
         gold.n_gold_masks,
         gold.n_right,
         gold.n_found,
+        gold.n_found_good,
         gold.sum_iou,
         CASE WHEN gold.n_unbounded = 0 THEN gold.sum_boundary_iou END AS sum_boundary_iou,
         CASE WHEN gold.n_unbounded = 0 THEN gold.n_compared END AS n_bounded,
         errors_of_image.sum_error,
         errors_of_image.n_masks AS n_binned,
+        errors_of_image.n_accepted AS n_accepted_judged,
+        errors_of_image.n_accepted_right,
         coalesce(time_of_image.worked_s, 0) AS worked_s
     FROM cycle_images
     LEFT JOIN masks_of_image USING (run_id, image_id)
@@ -262,17 +277,24 @@ ratios AS (
             },
             { 'place': 3, 'figure': 'masks_per_image', 'y': n_masks + n_added, 'x': 1 },
             { 'place': 4, 'figure': 'precision', 'y': n_right, 'x': n_compared },
-            { 'place': 5, 'figure': 'recall', 'y': n_found, 'x': n_gold_masks },
+            { 'place': 5, 'figure': 'accepted_precision', 'y': n_accepted_right, 'x': n_accepted_judged },
+            { 'place': 6, 'figure': 'recall', 'y': n_found, 'x': n_gold_masks },
             {
-                'place': 6,
+                'place': 7,
                 'figure': 'missed_per_image',
                 'y': n_gold_masks - n_found,
                 'x': CASE WHEN n_gold_masks IS NOT NULL THEN 1 END
             },
-            { 'place': 7, 'figure': 'mean_gold_iou', 'y': sum_iou, 'x': n_compared },
-            { 'place': 8, 'figure': 'boundary_iou', 'y': sum_boundary_iou, 'x': n_bounded },
-            { 'place': 9, 'figure': 'calibration_error', 'y': sum_error, 'x': n_binned },
-            { 'place': 10, 'figure': 'person_s_per_image', 'y': worked_s, 'x': 1 }
+            {
+                'place': 8,
+                'figure': 'to_mend_per_image',
+                'y': n_gold_masks - n_found_good,
+                'x': CASE WHEN n_gold_masks IS NOT NULL THEN 1 END
+            },
+            { 'place': 9, 'figure': 'mean_gold_iou', 'y': sum_iou, 'x': n_compared },
+            { 'place': 10, 'figure': 'boundary_iou', 'y': sum_boundary_iou, 'x': n_bounded },
+            { 'place': 11, 'figure': 'calibration_error', 'y': sum_error, 'x': n_binned },
+            { 'place': 12, 'figure': 'person_s_per_image', 'y': worked_s, 'x': 1 }
         ]) AS f
     FROM per_image
 ),
@@ -325,7 +347,7 @@ changes AS (
 intervals AS (
     SELECT
         sums.*,
-        sums.figure IN ('auto_accept_rate', 'precision', 'recall') AS is_share,
+        sums.figure IN ('auto_accept_rate', 'precision', 'accepted_precision', 'recall') AS is_share,
         sums.figure LIKE '%_per_image' AS is_per_image,
         CASE WHEN sums.figure = 'calibration_error' THEN chance.error_by_chance ELSE 0 END AS by_chance,
         share_interval(sums.s) AS as_share,
@@ -364,8 +386,9 @@ SELECT
     concat(
         CASE
             WHEN intervals.figure = 'person_s_per_image' THEN 'every verdict and drawing'
-            WHEN intervals.figure IN ('recall', 'missed_per_image')
+            WHEN intervals.figure IN ('recall', 'missed_per_image', 'to_mend_per_image')
                 THEN 'every gold mask of the images with gold'
+            WHEN intervals.figure = 'accepted_precision' THEN 'every accepted mask on the images with gold'
             WHEN intervals.figure IN ('precision', 'mean_gold_iou', 'boundary_iou', 'calibration_error')
                 THEN 'every mask on the images with gold'
             ELSE 'every mask'

@@ -17,6 +17,7 @@ Note = Annotated[str | None, typer.Option(help="Free text.")]
 SHOWN = {
     "auto_accept_rate": "auto-accepted",
     "manual_per_image": "manual / image",
+    "to_mend_per_image": "to mend / image",
     "masks_per_image": "masks / image",
     "precision": "precision",
     "recall": "recall",
