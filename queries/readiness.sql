@@ -5,13 +5,15 @@ about: >
   met where the whole interval lies beyond its limit, not met where all of it falls short, and cannot be told
   yet in between or without data. `calibration_error` is the mean gap between predicted IoU and IoU with gold
   over bins (report calibration); `auto_accept_rate` the share of masks whose predicted IoU is above
-  `auto_accept`; `label_diversity` the evenness of labels (entropy over its largest value, Pielou 1966);
+  `auto_accept`; `label_diversity` the evenness of labels (entropy over its largest value, Pielou 1966), for
+  a run without labels of those of the gold masks that its masks were matched with;
   `recall` and `small_object_recall` count gold masks that a mask found at an IoU of 0.5 or more; `gain` is
   the change of the mean best IoU with gold since the cycle before. Each image counts once a cycle, with the
   newest run that read it. More images are counted as if they varied like those seen. Intervals are 95 % and
   take the image as the cluster.
 grain: one criterion of one stage and cycle
 params:
+  gold_run_id: {type: INTEGER, default: null, about: only this gold run; null takes every gold run together}
   max_calibration_error: {type: DOUBLE, default: 0.05, about: below this}
   min_auto_accept_rate: {type: DOUBLE, default: 0.65, about: above this}
   auto_accept: {type: DOUBLE, default: 0.9, about: predicted IoU that a mask needs to pass without a person}
@@ -45,7 +47,16 @@ WITH masks_of_image AS (
     GROUP BY run_id, image_id
 ),
 
-labels_of_image AS (
+-- A mask that lies in crowd gold is neither right nor wrong.
+matched AS (
+    SELECT
+        *,
+        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged
+    FROM gold_matches
+    WHERE $gold_run_id IS NULL OR gold_run_id = $gold_run_id
+),
+
+own_labels AS (
     SELECT
         run_id,
         image_id,
@@ -54,6 +65,23 @@ labels_of_image AS (
     FROM masks
     WHERE label IS NOT NULL
     GROUP BY run_id, image_id, label
+),
+
+-- A generator gives no labels; gold tells what its masks show.
+labels_of_image AS (
+    SELECT * FROM own_labels
+    UNION ALL
+    SELECT
+        matched.run_id,
+        matched.image_id,
+        gold_masks.label,
+        count(*) AS n_masks
+    FROM matched
+    INNER JOIN gold_masks
+        ON matched.gold_run_id = gold_masks.run_id AND matched.gold_mask_id = gold_masks.gold_mask_id
+    ANTI JOIN own_labels ON matched.run_id = own_labels.run_id
+    WHERE matched.is_judged AND matched.matched_iou >= 0.5 AND gold_masks.label IS NOT NULL
+    GROUP BY matched.run_id, matched.image_id, gold_masks.label
 ),
 
 labels_of_cycle AS (
@@ -97,13 +125,13 @@ gold_of_image AS (
         current_images.stage,
         current_images.cycle,
         current_images.image_id,
-        count(matches.mask_id) AS n_masks,
-        coalesce(sum(matches.gold_iou), 0) AS sum_iou,
+        count(*) FILTER (WHERE matches.is_judged) AS n_masks,
+        coalesce(sum(matches.gold_iou) FILTER (WHERE matches.is_judged), 0) AS sum_iou,
         count(matches.gold_mask_id) AS n_gold,
         count(*) FILTER (WHERE matches.matched_iou >= 0.5) AS n_found,
         count(gold_masks.gold_mask_id) AS n_small_gold,
         count(gold_masks.gold_mask_id) FILTER (WHERE matches.matched_iou >= 0.5) AS n_small_found
-    FROM gold_matches AS matches
+    FROM matched AS matches
     INNER JOIN current_images USING (run_id, image_id)
     LEFT JOIN gold_masks
         ON
@@ -121,10 +149,10 @@ bins_of_image AS (
         greatest(0, least($n_bins - 1, floor(masks.predicted_iou * $n_bins)))::INTEGER AS bin,
         count(*) AS n_masks,
         sum(masks.predicted_iou - matches.gold_iou) AS sum_gap
-    FROM gold_matches AS matches
+    FROM matched AS matches
     INNER JOIN current_images USING (run_id, image_id)
     INNER JOIN masks ON matches.run_id = masks.run_id AND matches.mask_id = masks.mask_id
-    WHERE masks.predicted_iou IS NOT NULL AND coalesce(matches.coco_ignored, 0) & 1 = 0
+    WHERE masks.predicted_iou IS NOT NULL AND matches.is_judged
     GROUP BY current_images.stage, current_images.cycle, current_images.image_id, bin
 ),
 

@@ -98,7 +98,7 @@ def _problem_share(lake: Lake, chosen: Selection) -> Iterator[Measured]:
 
 def _criterion(name: str, lake: Lake, chosen: Selection) -> Iterator[Measured]:
     stages = {(row["stage"], row["cycle"]) for row in _runs(lake, chosen.run_id)}
-    for row in queries.get("readiness").run(lake).to_pylist():
+    for row in queries.get("readiness").run(lake, gold_run_id=chosen.gold_run_id).to_pylist():
         if row["criterion"] == name and (row["stage"], row["cycle"]) in stages:
             yield _measured(row, "estimate", f"{row['stage']}, cycle {row['cycle']}")
 
