@@ -45,6 +45,8 @@ WITH masks_of_image AS (
         sum(image_share) FILTER (WHERE n_borders_touched >= 3) AS share_three,
         sum(image_share) FILTER (WHERE n_borders_touched >= 4) AS share_four
     FROM mask_features
+    -- Corrections are no run's own work.
+    ANTI JOIN runs ON mask_features.run_id = runs.run_id AND runs.kind = 'correct'
     WHERE $run_id IS NULL OR run_id = $run_id
     GROUP BY run_id, image_id
 ),

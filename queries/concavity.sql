@@ -54,6 +54,8 @@ WITH bands_of_image AS (
         sum(concavity) AS sum_concavity,
         count(*) FILTER (WHERE concavity >= $concave_from) AS n_concave
     FROM mask_features
+    -- Corrections are no run's own work.
+    ANTI JOIN runs ON mask_features.run_id = runs.run_id AND runs.kind = 'correct'
     WHERE concavity IS NOT NULL AND ($run_id IS NULL OR run_id IN ($run_id, $reference_run_id))
     GROUP BY run_id, image_id, relative_size_from
 ),

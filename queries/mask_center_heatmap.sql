@@ -37,6 +37,8 @@ WITH cells_of_group AS (
         least($n_cells - 1, floor(center_xy[2] * $n_cells))::INTEGER AS row_number,
         count(*) AS n_masks
     FROM mask_features
+    -- Corrections are no run's own work.
+    ANTI JOIN runs ON mask_features.run_id = runs.run_id AND runs.kind = 'correct'
     WHERE center_xy IS NOT NULL AND ($run_id IS NULL OR run_id = $run_id)
     GROUP BY run_id, image_group, column_number, row_number
 ),

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from curation.errors import CurationError, InputError
@@ -25,6 +25,8 @@ VIEWS = {
     "sql": ("curator", "analyst"),
 }
 SECRET_FILE = "review.secret"  # nosec B105  # a file's name
+#: One empty file a rater: its time says when they logged out last.
+LOGGED_OUT = "review.logged_out"
 #: A token outlives a working day; after that the page asks to be loaded again.
 TOKEN_S = 16 * 3600.0
 MAX_NAME = 80
@@ -36,10 +38,14 @@ class AccessError(CurationError):
 
 @dataclass(frozen=True)
 class Person:
-    """Who judges: `rater` is a name (local mode) or an address (team mode)."""
+    """Who judges: `rater` is a name (local mode) or an address (team mode); without a role they may open nothing.
+
+    `since`: when their session began, in seconds since 1970.
+    """
 
     rater: str
-    role: str
+    role: str | None
+    since: float = field(default_factory=time.time, compare=False)
 
     def may_open(self, view: str) -> bool:
         return self.role in VIEWS[view]
@@ -74,7 +80,8 @@ def server_secret(root: Path) -> bytes:
 def issue(person: Person, secret: bytes, now: float | None = None) -> str:
     """A token for the page of `person`: `payload.signature`, both base64url; HMAC-SHA256 over the payload."""
     until = (time.time() if now is None else now) + TOKEN_S
-    payload = json.dumps({"rater": person.rater, "role": person.role, "until": until}).encode()
+    held = {"rater": person.rater, "role": person.role, "since": person.since, "until": until}
+    payload = json.dumps(held).encode()
     return f"{_base64(payload)}.{_base64(_signature(payload, secret))}"
 
 
@@ -89,7 +96,28 @@ def check(token: str, secret: bytes, now: float | None = None) -> Person:
     held = json.loads(payload)
     if held["until"] < (time.time() if now is None else now):
         raise AccessError("the session is over: load the page again")
-    return Person(held["rater"], held["role"])
+    return Person(held["rater"], held["role"], held["since"])
+
+
+def log_out(root: Path, rater: str, now: float | None = None) -> None:
+    """End all sessions of a rater that have begun: their tokens hold no more, on whatever machine they are."""
+    path = _logged_out(root, rater)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.touch()
+    now = time.time() if now is None else now
+    os.utime(path, (now, now))
+
+
+def has_logged_out(root: Path, person: Person) -> bool:
+    """Whether the person has logged out since their session began."""
+    try:
+        return person.since <= _logged_out(root, person.rater).stat().st_mtime
+    except FileNotFoundError:
+        return False
+
+
+def _logged_out(root: Path, rater: str) -> Path:
+    return root / LOGGED_OUT / hashlib.sha256(rater.encode()).hexdigest()
 
 
 def workspace_key(root: Path) -> str:

@@ -10,6 +10,7 @@ from streamlit.navigation.page import StreamlitPage as Page
 
 from apps.review import access, identity
 from curation.errors import CurationError
+from curation.review import rules
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,23 @@ class View:
     title: str
     icon: str
 
-    def page(self, show: Callable[[], None]) -> Page:
-        return st.Page(show, title=self.title, icon=self.icon, url_path=self.name)
+    def page(self, show: Callable[[], None], is_listed: bool = True) -> Page:
+        visibility = "visible" if is_listed else "hidden"
+        return st.Page(show, title=self.title, icon=self.icon, url_path=self.name, visibility=visibility)
 
     def show(self, person: access.Person) -> None:
         try:
             importlib.import_module(f"apps.review.views.{self.name}").show(person)
         except CurationError as error:  # what a person can mend is told, not traced
             st.error(str(error))
+
+    def refuse(self, person: access.Person) -> None:
+        if person.role is None:
+            st.error(f"{person.rater} has no role here; ask for one in {rules.FILE} of the workspace")
+        else:
+            st.error(
+                f"{person.rater}: the role {person.role} does not open {self.title}; ask the workspace's curator"
+            )
 
 
 #: In the order of the navigation; the first that the role may open is shown at the start.
@@ -55,11 +65,14 @@ def main() -> None:
         st.navigation([view.page(identity.ask) for view in VIEWS], position="hidden").run()
         return
     person = identity.person()
-    pages = [view.page(partial(view.show, person)) for view in VIEWS if person.may_open(view.name)]
-    if not pages:
-        st.error(f"{person.rater}: the role {person.role} opens no view; ask the workspace's curator")
-        return
-    st.navigation(pages, position="top").run()
+    open_to, closed = [], []
+    for view in VIEWS:
+        if person.may_open(view.name):
+            open_to.append(view.page(partial(view.show, person)))
+        else:
+            # An address that Streamlit does not know gets a dialog over the whole page, "Log out" under it.
+            closed.append(view.page(partial(view.refuse, person), is_listed=False))
+    st.navigation([*open_to, *closed], position="top").run()
 
 
 main()

@@ -51,22 +51,26 @@ def rules() -> Rules:
 
 
 def samples() -> list[dict[str, object]]:
-    """Samples of the workspace, newest first, with their numbers of masks and images."""
+    """Samples of the workspace with their numbers of masks: those with masks that nobody has judged first, of these what
+    `review.toml` puts first, then the newest. `is_batch`: its masks are for Correct, not for Review.
+    """
     with lake() as lake_:
-        rows = lake_.con.execute(
+        rows = lake_.query(
             """
             SELECT
-                sample,
-                any_value(design) AS design,
+                samples.sample,
                 count(*) AS n_masks,
-                count(DISTINCT image_id) AS n_images
+                count(*) = count(judged.mask_id) AS is_judged,
+                samples.sample IN (SELECT batch FROM batches) AS is_batch
             FROM samples
-            GROUP BY sample
-            ORDER BY min(drawn_at) DESC, sample
+            LEFT JOIN (
+                SELECT DISTINCT sample, mask_id FROM current_verdicts WHERE decision <> 'skip'
+            ) AS judged ON samples.sample = judged.sample AND samples.mask_id = judged.mask_id
+            GROUP BY samples.sample
+            ORDER BY min(samples.drawn_at) DESC, samples.sample
             """
-        )
-        names = [column[0] for column in rows.description]
-        return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+        ).to_pylist()
+    return sorted(rows, key=lambda row: (row["is_judged"], rules().urgency(row["sample"])))
 
 
 @lru_cache(maxsize=100_000)

@@ -1,5 +1,6 @@
 """Who is who: a name asked once (local mode), or a login (team mode)."""
 
+import time
 from urllib.parse import quote, unquote
 
 import streamlit as st
@@ -7,7 +8,6 @@ import streamlit as st
 from apps.review import access, data
 from apps.review.login import is_team_mode
 from curation.errors import InputError
-from curation.review import rules
 
 COOKIE = "curation_rater"
 YEAR_S = 365 * 86_400
@@ -20,8 +20,10 @@ _remember = st.components.v2.component(
 
 
 def is_known() -> bool:
-    """Whether the person at this browser has said who they are."""
-    return bool(st.user.is_logged_in) if is_team_mode() else bool(_held_name())
+    """Whether the person at this browser has said who they are, and has not logged out since, here or in another page."""
+    if is_team_mode():
+        return bool(st.user.is_logged_in) and not access.has_logged_out(data.root(), _logged_in())
+    return bool(_held_name())
 
 
 def ask() -> None:
@@ -35,22 +37,27 @@ def ask() -> None:
 
 
 def person() -> access.Person:
-    """Who is at this browser, once that is known. Somebody without a role is told so, and this run of the page ends."""
-    return _logged_in() if is_team_mode() else _named()
+    """Who is at this browser, once that is known, with a button to leave."""
+    if is_team_mode():
+        found = _logged_in()
+        with st.sidebar:
+            st.text(f"{found.rater} · {found.role or 'no role'}")
+            st.button("Log out", on_click=_log_out, args=[found.rater])
+        return found
+    return _named()
 
 
 def _logged_in() -> access.Person:
     # An address that the provider has not verified may be somebody else's.
     is_verified = st.user.get("email_verified") is not False
     rater = str((is_verified and st.user.get("email")) or st.user.get("sub"))
-    role = data.rules().role_of(rater)
-    with st.sidebar:
-        st.text(f"{rater} · {role or 'no role'}")
-        st.button("Log out", on_click=st.logout)
-    if role is None:
-        st.error(f"{rater} has no role here; ask for one in {rules.FILE} of the workspace")
-        st.stop()
-    return access.Person(rater, role)
+    since = st.session_state.setdefault("since", time.time())
+    return access.Person(rater, data.rules().role_of(rater), since)
+
+
+def _log_out(rater: str) -> None:
+    access.log_out(data.root(), rater)
+    st.logout()
 
 
 def _named() -> access.Person:

@@ -13,9 +13,10 @@ def is_team_mode() -> bool:
         return False
 
 
-def as_of_now(held: access.Person) -> access.Person | None:
-    """Whom a token names, with the role that the workspace gives now; None where it gives none any more."""
+def as_of_now(held: access.Person) -> access.Person:
+    """Whom a token names, with the role that the workspace gives now. Raises AccessError for who has logged out."""
     if not is_team_mode():
         return held
-    role = data.rules().role_of(held.rater)
-    return None if role is None else access.Person(held.rater, role)
+    if access.has_logged_out(data.root(), held):
+        raise access.AccessError("you have logged out: load the page again")
+    return access.Person(held.rater, data.rules().role_of(held.rater), held.since)

@@ -42,13 +42,14 @@ def for_view(view: str) -> Callable[[Handler], Callable[[Request], Awaitable[Res
                 return _refusal(403, f"pages of {origin} may not ask here")
             scheme, _, token = request.headers.get("authorization", "").partition(" ")
             try:
-                held = access.check(token if scheme.lower() == "bearer" else "", data.secret())
-                person = login.as_of_now(held)
+                person = login.as_of_now(
+                    access.check(token if scheme.lower() == "bearer" else "", data.secret())
+                )
             except access.AccessError as error:
                 return _refusal(401, str(error))
-            if person is None or not person.may_open(view):
+            if not person.may_open(view):
                 return _refusal(
-                    403, f"{held.rater}: your role does not open {view}; ask the workspace's curator"
+                    403, f"{person.rater}: your role does not open {view}; ask the workspace's curator"
                 )
             try:
                 return await handler(request, person)

@@ -12,6 +12,7 @@ from curation.cli.output import console, end
 from curation.cli.progress import shard_progress
 from curation.formats.images import read_image
 from curation.measures import work
+from curation.measures.corrections import measure_corrections
 from curation.shards import Done, Engine, Shard, Summary
 
 Run = Annotated[int | None, typer.Option("--run", help="Number of the run; all runs without it.")]
@@ -47,6 +48,9 @@ def measure(
                 look = partial(work.measure_appearance, lake, _pixels)
                 todo = work.appearance_shards(lake, run_id)
                 n_problems += _done(look, todo, *crew, f"run {run_id}: appearance")
+        n_corrections = measure_corrections(lake, run)
+        if n_corrections:
+            console.print(f"corrections: {n_corrections} masks measured")
     end(n_problems, "masks or pictures")
 
 

@@ -31,6 +31,10 @@ OUTDATED_SQL = """
         AND (work = $name OR starts_with(work, $name || ':v'))
         AND work <> $work
 """
+#: Rows of a run and of its corrections, which have no shards of their own.
+_OF_RUN = """
+    run_id = $run_id OR run_id IN (SELECT run_id FROM runs WHERE kind = 'correct' AND parent_run_id = $run_id)
+"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Job:
         for table in self.tables:
             con.execute(
                 f"""
-                DELETE FROM "{table}" WHERE run_id = $run_id {of_gold} AND image_id IN (
+                DELETE FROM "{table}" WHERE ({_OF_RUN}) {of_gold} AND image_id IN (
                     SELECT images.image_id
                     FROM images
                     INNER JOIN (SELECT first_image, stop_image {OUTDATED_SQL}) AS outdated

@@ -16,6 +16,7 @@ from curation import ids, masks, runs
 from curation.errors import InputError
 from curation.lake import Lake, insert
 from curation.masks import Runs
+from curation.measures.corrections import features_of
 from curation.review.verdicts import Verdict, give_within
 from curation.schemas import TABLES
 from curation.settings import GOLD
@@ -110,6 +111,7 @@ def _save(con: duckdb.DuckDBPyConnection, drawn: DrawnMask, shape: Runs, now: da
     if drawn.task_id is not None:
         row["sample"] = _sample_of(con, drawn)
     insert(con, {name: TABLES[name].table([r]) for name, r in (("masks", mask), ("drawn_masks", row))})
+    insert(con, {"mask_features": features_of([mask])})
     _give_verdict(con, drawn, now)
     return _as_saved(con, row, drawn)
 

@@ -29,6 +29,7 @@ import pyarrow as pa
 from curation import ids, masks
 from curation.errors import InputError, RecordError
 from curation.lake import Lake, insert
+from curation.measures.corrections import features_of
 from curation.review import batches, drawing
 from curation.review.batch_export import file_names, to_do
 from curation.review.batches import Batch
@@ -174,6 +175,7 @@ class _Chunk:
                 found.problems.append((one.source, one.record, str(error)))
         tables = {"masks": self.masks, "drawn_masks": self.drawn, "tasks": self.tasks}
         insert(con, {name: TABLES[name].table(rows) for name, rows in tables.items()})
+        insert(con, {"mask_features": features_of(self.masks)})
         refused = give_within(con, self.verdicts, job.now).refused
         if refused:
             raise InputError(next(iter(refused.values())))

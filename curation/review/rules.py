@@ -1,4 +1,6 @@
-"""What a workspace says about its review, in `review.toml`: who may do what, how often raters are checked, when is enough."""
+"""What a workspace says about its review, in `review.toml`: who may do what, how often raters are checked, when is enough,
+and which samples come first.
+"""
 
 import fnmatch
 import sys
@@ -34,13 +36,20 @@ class Shares:
 @dataclass(frozen=True)
 class Rules:
     """Role -> patterns of raters, minutes of judging after which a pause is asked for, how closely the share of
-    accepted masks must be known (± 0..1) before the page says that enough is judged, and the shares of checks.
+    accepted masks must be known (± 0..1) before the page says that enough is judged, the shares of checks, and
+    patterns of samples that come before others, the most urgent first.
     """
 
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"rater": ("*",)})
     break_after_min: float = REVIEW.break_after_min
     enough_half_width: float = ENOUGH_HALF_WIDTH
     shares: Shares = Shares()
+    first: tuple[str, ...] = ()
+
+    def urgency(self, sample: str) -> int:
+        """Place of the first pattern that fits a sample, from 0; one more than the last where none does."""
+        fits = (fnmatch.fnmatchcase(sample, pattern) for pattern in self.first)
+        return next((place for place, fit in enumerate(fits) if fit), len(self.first))
 
     def role_of(self, rater: str) -> str | None:
         """The first role, from curator down to rater, with a pattern that fits; None for a stranger."""
@@ -59,7 +68,9 @@ def read(root: Path) -> Rules:
         return Rules()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no TOML ({error}): mend it") from error
-    _refuse_strangers(path, "entry", tables, ("roles", "break_after_min", "enough_half_width", "shares"))
+    _refuse_strangers(
+        path, "entry", tables, ("roles", "break_after_min", "enough_half_width", "shares", "first")
+    )
     return Rules(
         _roles(path, tables.get("roles", {"rater": ["*"]})),
         _number(
@@ -67,17 +78,19 @@ def read(root: Path) -> Rules:
         ),
         _number(path, tables, "enough_half_width", ENOUGH_HALF_WIDTH, 0.5, "a share such as 0.02"),
         _shares(path, tables.get("shares", {})),
+        _patterns(path, "first", tables.get("first", [])),
     )
 
 
 def _roles(path: Path, table: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
     _refuse_strangers(path, "role", table, ROLES)
-    for role, patterns in table.items():
-        if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
-            raise InputError(
-                f'{path}: {role} is {patterns!r}; write a list of names, such as ["*@example.org"]'
-            )
-    return {role: tuple(patterns) for role, patterns in table.items()}
+    return {role: _patterns(path, role, patterns) for role, patterns in table.items()}
+
+
+def _patterns(path: Path, what: str, patterns: object) -> tuple[str, ...]:
+    if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
+        raise InputError(f'{path}: {what} is {patterns!r}; write a list of names, such as ["*@example.org"]')
+    return tuple(patterns)
 
 
 def _shares(path: Path, table: Mapping[str, object]) -> Shares:

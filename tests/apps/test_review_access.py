@@ -43,6 +43,16 @@ def test_a_token_ends():
         access.check(token, SECRET, now=access.TOKEN_S + 1)
 
 
+def test_logging_out_ends_the_sessions_that_have_begun_and_no_others(tmp_path):
+    before, after = (access.Person("Ann", "rater", since) for since in (1e9, 1e9 + 2))
+    assert not access.has_logged_out(tmp_path, before)
+    access.log_out(tmp_path, "Ann", now=1e9 + 1)
+    held = access.check(access.issue(before, SECRET), SECRET)
+    assert access.has_logged_out(tmp_path, held)
+    assert not access.has_logged_out(tmp_path, after)
+    assert not access.has_logged_out(tmp_path, access.Person("Bea", "rater", 1e9))
+
+
 def test_the_secret_outlives_the_server_and_is_its_owners_alone(tmp_path):
     first = access.server_secret(tmp_path)
     assert access.server_secret(tmp_path) == first

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import served
 
-from apps.review import data
+from apps.review import access, data
 from curation.lake import Lake
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed")
@@ -73,6 +73,11 @@ def test_the_component_is_given_the_sample_and_a_token(page):
     page.run()
     assert not page.exception
     assert not page.error
+    served.add_sample(data.root(), "second")
+    assert [row["sample"] for row in data.samples()] == ["second", served.SAMPLE]
+    (data.root() / "review.toml").write_text('first = ["f*"]')
+    assert [row["sample"] for row in data.samples()] == [served.SAMPLE, "second"]
+    assert not any(row["is_judged"] or row["is_batch"] for row in data.samples())
 
 
 AUTH = {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "c" * 32, "client_id": "id"}
@@ -105,6 +110,10 @@ def test_roles_of_people_who_log_in_come_from_the_workspace(page, monkeypatch, u
     assert not page.exception
     assert page.sidebar.text[0].value == told
     assert bool(page.error) == ("no role" in told)
+    # Who logs out is asked anew, in every page that was open.
+    access.log_out(data.root(), told.split(" · ")[0])
+    page.run()
+    assert [button.label for button in page.button] == ["Log in"]
 
 
 class User(dict):

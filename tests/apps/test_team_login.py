@@ -96,14 +96,15 @@ def test_a_rater_logs_in_judges_and_logs_out(app, browser):
     assert app.ask("review/tasks", {"sample": served.SAMPLE, "n": 2}, token)[0] == 403
     (app.root / "review.toml").write_text(ROLES)
     rita.page.goto(f"{app.url}queue")
-    rita.see(".review canvas")
-    assert rita.page.get_by_text("Queue and progress").count() == 0
+    rita.see('[data-testid="stAlert"]')
+    assert "does not open Queue" in rita.page.locator('[data-testid="stMain"]').inner_text()
     rita.open_sidebar()
     assert "rita@example.org · rater" in rita.page.get_by_test_id("stSidebar").inner_text()
     rita.page.get_by_role("button", name="Log out").click()
     rita.see('button:has-text("Log in")')
     rita.page.reload()
     rita.see('button:has-text("Log in")')
+    assert app.ask("review/tasks", {"sample": served.SAMPLE, "n": 2}, token)[0] == 401
     rita.context.close()
 
 
@@ -127,4 +128,7 @@ def test_who_has_no_role_sees_nothing(app, browser, email):
     assert "has no role here" in eve.page.locator('[data-testid="stMain"]').inner_text()
     assert eve.views == []
     assert eve.tokens == []
+    eve.open_sidebar()
+    eve.page.get_by_role("button", name="Log out").click()
+    eve.see('button:has-text("Log in")')
     eve.context.close()

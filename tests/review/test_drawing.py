@@ -2,8 +2,11 @@
 
 import pytest
 from samples import HEIGHT, NOON, WIDTH, correction, current, draw, later, run_with_masks, square
+from typer.testing import CliRunner
 
+from curation.cli import app
 from curation.errors import InputError
+from curation.measures.corrections import measure_corrections
 from curation.review import drawing, queue
 
 
@@ -40,6 +43,20 @@ def test_a_correction_supersedes_the_mask_and_says_fix_in_one_commit(lake, rows)
     assert run["finished_at"] is not None
     kept = lake.query("FROM drawn_masks").to_pylist()[0]
     assert (kept["tools"], kept["sample"], kept["n_actions"]) == (["brush", "eraser"], "s", 3)
+
+
+def test_a_correction_is_measured_as_it_is_saved(lake, rows):
+    saved = drawing.save(lake, correction(rows[0], "ann", square(0, 0, 20)), NOON)
+    sql = "SELECT * FROM mask_features WHERE mask_id = ?"
+    (found,) = lake.query(sql, [saved.mask_id]).to_pylist()
+    assert (found["run_id"], found["area_px"], found["n_borders_touched"]) == (saved.run_id, 400, 2)
+    assert (found["n_components"], found["solidity"]) == (1, 1)
+    # What a lake of an older version lacks, `curation measure` brings.
+    lake.con.execute("DELETE FROM mask_features")
+    told = CliRunner().invoke(app, ["measure", "--workspace", str(lake.root), "--workers", "1"])
+    assert told.exit_code == 0, told.output
+    assert lake.query(sql, [saved.mask_id]).to_pylist() == [found]
+    assert measure_corrections(lake) == 0
 
 
 def test_iou_with_the_old_mask_is_kept(lake, rows):

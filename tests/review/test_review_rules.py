@@ -33,6 +33,7 @@ def test_the_first_role_that_fits_counts(tmp_path):
         ("break_after_min = -1", "minutes"),
         ("enough_half_width = 'small'", "a share"),
         ("shares = 3", "write a table"),
+        ("first = 'spring'", "a list of names"),
         ("[shares]\nchecks = 0.1", "unknown share 'checks'"),
         ("[shares]\nrepeat = 2", "a share from 0 to 1"),
         ("[shares]\nrepeat = 0.3\ngold_check = 0.3", "at most 0.5"),
@@ -42,6 +43,13 @@ def test_a_bad_file_says_what_is_wrong(tmp_path, text, message):
     (tmp_path / rules.FILE).write_text(text)
     with pytest.raises(InputError, match=message):
         rules.read(tmp_path)
+
+
+def test_samples_that_come_first_are_named_by_patterns(tmp_path):
+    (tmp_path / rules.FILE).write_text('first = ["release-*", "spring"]')
+    found = rules.read(tmp_path)
+    assert [found.urgency(name) for name in ("release-7", "spring", "old")] == [0, 1, 2]
+    assert rules.Rules().urgency("old") == 0
 
 
 def test_checks_come_as_often_as_the_workspace_says(lake):

@@ -1,7 +1,7 @@
 // The Review view: one mask at a time, judged with the keyboard. This module holds what is shown and what is done;
 // the others fetch, paint, and build their part of the page.
 
-import { element } from "./elements.js";
+import { element, keyButton } from "./elements.js";
 import { Help } from "./help.js";
 import { actionOf, RATINGS } from "./keys.js";
 import { Outbox } from "./outbox.js";
@@ -50,6 +50,7 @@ class Review {
     this.asking = null; // {decision, rating} that waits for its reason
     this.chosen = new Set();
     this.workedS = 0;
+    this.ended = new Set(); // samples of which nothing was left here
     this.nSince = 0; // verdicts given since the server last counted
     this.build(parent);
     this.outbox = new Outbox(this.server, data.workspace, data.rater, (state) => this.status.showSaved(state));
@@ -166,13 +167,21 @@ class Review {
     const { problem, isDone } = this.tasks;
     if (problem) this.stage.say(element("h2", {}, "No masks"), element("p", {}, problem.message));
     else if (isDone) {
+      this.ended.add(this.data.sample);
+      const other = this.other;
       this.stage.say(
         element("h2", {}, "Nothing left to judge"),
         element("p", {}, "All masks of this sample are judged, or with others. What others give back comes here."),
+        other && keyButton({ label: `Go on with ${other}`, key: "↵", action: () => this.chooseSample(other) }),
       );
-      this.announce("Nothing left to judge");
+      this.announce(other ? `Nothing left to judge; Enter goes on with ${other}` : "Nothing left to judge");
     } else this.stage.say(element("p", {}, "Fetching masks …"));
     this.refresh();
+  }
+
+  /** A sample to go on with: the first that has masks which nobody had judged when the page was opened. */
+  get other() {
+    return this.data.samples.find(({ sample, is_judged }) => !is_judged && !this.ended.has(sample))?.sample;
   }
 
   leave() {
@@ -329,6 +338,7 @@ class Review {
     if (this.isOnBreak) this.endBreak();
     else if (this.asking) this.give(this.asking.decision, this.asking.rating, since);
     else if (this.current) this.tryAgain(this.current);
+    else if (this.tasks.isDone && this.other) this.chooseSample(this.other);
   }
 
   reason(index, since) {

@@ -26,7 +26,7 @@ _component = st.components.v2.component(
 
 
 def show(person: access.Person) -> None:
-    samples = data.samples()
+    samples = [row for row in data.samples() if not row["is_batch"]]
     if not samples:
         st.title("Nothing to judge yet")
         st.write("Draw a sample of masks, then judge it here:")
@@ -45,7 +45,7 @@ def show(person: access.Person) -> None:
             "workspace": access.workspace_key(data.root()),
             "rater": person.rater,
             "may_adjudicate": person.role == "curator",
-            "samples": [{"sample": row["sample"], "n_masks": row["n_masks"]} for row in samples],
+            "samples": [{name: row[name] for name in ("sample", "n_masks", "is_judged")} for row in samples],
             "sample": sample,
             "reasons": list(REVIEW.reasons),
             "at_once": REVIEW.tasks_at_once,
@@ -60,7 +60,7 @@ def show(person: access.Person) -> None:
 
 
 def _chosen(names: list[str]) -> str:
-    """The sample that the component or the address names; else the newest."""
+    """The sample that the component or the address names; else the first."""
     for named in (st.session_state.get("review", {}).get("sample"), st.query_params.get("sample")):
         if named in names:
             return named
