@@ -13,10 +13,12 @@ about: >
 grain: one figure of one slice of one sample
 params:
   sample: {type: VARCHAR, default: null, about: only this sample; null takes all but purposive}
+  run_id: {type: INTEGER, default: null, about: only samples that were drawn from this run alone}
   slice_by: {type: VARCHAR, default: null, about: "stage, run, size, score or stratum; null parts nothing"}
   small_px: {type: INTEGER, default: 576, about: "masks under it are judged last (settings.REVIEW.small_px)"}
 columns:
   sample: {type: VARCHAR, about: sample}
+  frame_where: {type: VARCHAR, about: "condition that chose the masks it was drawn from; null for all masks"}
   slice: {type: VARCHAR, about: "part of the sample; `all` where it is one"}
   figure: {type: VARCHAR, about: "accept, reject, fix, over_75, over_90 (IoU when corrected), reason:NAME"}
   estimate: {type: DOUBLE, about: "share of the masks of the frame, 0..1"}
@@ -52,6 +54,14 @@ skipped AS (
         mask_id
     FROM current_verdicts
     WHERE decision = 'skip' AND sample IS NOT NULL
+),
+
+chosen AS (
+    SELECT sample
+    FROM samples
+    WHERE design <> 'purposive' AND ($sample IS NULL OR sample = $sample)
+    GROUP BY sample
+    HAVING $run_id IS NULL OR (min(run_id) = $run_id AND max(run_id) = $run_id)
 ),
 
 drawn AS (
@@ -91,7 +101,7 @@ drawn AS (
         ON samples.sample = settled.sample AND samples.mask_id = settled.mask_id
     LEFT JOIN skipped ON samples.sample = skipped.sample AND samples.mask_id = skipped.mask_id
     LEFT JOIN corrections ON samples.mask_id = corrections.mask_id
-    WHERE samples.design <> 'purposive' AND ($sample IS NULL OR samples.sample = $sample)
+    SEMI JOIN chosen ON samples.sample = chosen.sample
 ),
 
 counts AS (
@@ -447,6 +457,7 @@ frames AS (
         any_value(design) AS design,
         count(*) AS n_drawn,
         count(*) FILTER (WHERE is_settled) AS n_judged,
+        any_value(frame_where) AS frame_where,
         any_value(snapshot_id) AS snapshot_id,
         round(sum(frame_part))::BIGINT AS n_frame
     FROM drawn
@@ -455,6 +466,7 @@ frames AS (
 
 SELECT
     bounds.sample,
+    frames.frame_where,
     bounds.of_slice AS slice,
     bounds.figure,
     bounds.ratio AS estimate,

@@ -1,5 +1,7 @@
 """Small lakes and rows for tests."""
 
+from datetime import datetime, timezone
+
 from curation import runs
 from curation.ids import image_id, mask_id
 from curation.lake import Lake
@@ -88,3 +90,18 @@ class NumberedMasks:
 
 def new_lake(root) -> Lake:
     return Lake.create(root)
+
+
+def judge(lake: Lake, sample: str, decide) -> None:
+    """Verdicts of ann on every mask of a sample: what `decide` says of its position."""
+    masks = lake.query(
+        "SELECT mask_id, run_id, image_id, position FROM samples WHERE sample = ?", [sample]
+    ).to_pylist()
+    same = {"sample": sample, "rater": "ann", "purpose": "review", "reasons": [], "took_s": 1.0}
+    same |= dict.fromkeys(("given_at", "committed_at"), datetime(2026, 1, 1, tzinfo=timezone.utc))
+    rows = [
+        {**mask, **same, "verdict_id": f"{sample} {position}", "decision": decide(position)}
+        for mask in masks
+        for position in [mask.pop("position")]
+    ]
+    lake.append({"verdicts": TABLES["verdicts"].table(rows)}, "verdicts")

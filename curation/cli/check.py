@@ -35,7 +35,12 @@ def check(
         list[str] | None, typer.Option("--min", help="The same for its lower bound; repeatable.")
     ] = None,
     min_images: Annotated[int, typer.Option(min=2, help="Fewer images judge nothing.")] = 2,
-    file: Annotated[Path | None, typer.Option("--checks", help="TOML file with [[check]] tables.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--checks", help="TOML file with [[check]] tables; what it says comes before these options."
+        ),
+    ] = None,
     run: Annotated[int | None, typer.Option("--run", help="Only this run; else all current ones.")] = None,
     gold: Annotated[int | None, typer.Option("--gold", help="Only this gold run; else all.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
@@ -48,7 +53,8 @@ def check(
     limits = [("largest", text) for text in most or []] + [("least", text) for text in least or []]
     if max_bad_upper is not None:
         limits.insert(0, ("largest", f"bad_share={max_bad_upper}"))
-    asked = checks.read(file) if file else []
+    given = {"min_images": min_images, "run": run, "gold": gold}
+    asked = checks.read(file, {k: v for k, v in given.items() if v is not None}) if file else []
     asked += [_check(side, text, min_images, run, gold) for side, text in limits]
     with open_lake(workspace, at, read_only=True) as lake:
         verdicts = checks.judge(lake, asked)

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree  # nosec B405  # written here, never
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from curation.engine.figures import FIGURES, Measured, Selection
@@ -70,8 +71,8 @@ class Check:
                     self,
                     nothing,
                     CANNOT_JUDGE,
-                    "no run has this figure: it is measured with gold, "
-                    "`curation measure` and `curation gold match`",
+                    "no run has this figure: gold (`curation gold match`), `curation measure` or a judged sample "
+                    "(`curation sample draw`) gives it",
                 )
             ]
         return [self._judged(measured) for measured in found]
@@ -139,10 +140,11 @@ def judge(lake: Lake, checks: Iterable[Check]) -> list[Verdict]:
     return verdicts
 
 
-def read(path: Path) -> list[Check]:
+def read(path: Path, else_: Mapping[str, int] = MappingProxyType({})) -> list[Check]:
     """Checks of a TOML file. Raises InputError that says where it is wrong.
 
-    `min_images`, `run` and `gold` at its top hold for all; each `[[check]]` has a figure, and `min` or `max`.
+    `min_images`, `run` and `gold` at its top hold for all, or those of `else_` that it leaves out; each `[[check]]`
+    has a figure, and `min` or `max`.
     """
     try:
         file = tomllib.loads(path.read_text())
@@ -152,7 +154,7 @@ def read(path: Path) -> list[Check]:
     if not isinstance(listed, list) or not listed:
         raise InputError(f"{path}: it holds no [[check]]; each needs a figure, and min or max")
     _require_keys(path, "top", file, ("min_images", "run", "gold"))
-    return [_check(path, number, {**file, **one}) for number, one in enumerate(listed, start=1)]
+    return [_check(path, number, {**else_, **file, **one}) for number, one in enumerate(listed, start=1)]
 
 
 def _check(path: Path, number: int, keys: Mapping[str, Any]) -> Check:

@@ -87,6 +87,17 @@ def _near_duplicates(lake: Lake, chosen: Selection) -> Iterator[Measured]:
             yield _measured(row, "extra_share", f"run {row['run_id']}")
 
 
+def _accepted_share(lake: Lake, chosen: Selection) -> Iterator[Measured]:
+    """Of samples of all masks of one run; what was drawn from some masks alone says nothing of a dataset."""
+    for run in _runs(lake, chosen.run_id):
+        for row in queries.get("quality_estimate").run(lake, run_id=run["run_id"]).to_pylist():
+            if row["figure"] == "accept" and row["frame_where"] is None and row["estimate"] is not None:
+                bounds = (row["images_low"], row["images_high"])
+                yield Measured(
+                    f"run {run['run_id']}, sample {row['sample']}", row["estimate"], *bounds, row["n_images"]
+                )
+
+
 def _problem_share(lake: Lake, chosen: Selection) -> Iterator[Measured]:
     """All inputs were tried: the share is known and has no interval but itself."""
     run_ids = {row["run_id"] for row in _runs(lake, chosen.run_id)}
@@ -120,6 +131,9 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         ),
         "recall": Figure(
             "share of gold masks with a partner, one to one", partial(_agreement, "recall"), 0.5
+        ),
+        "accepted_share": Figure(
+            "share of masks that people accept, from a sample of all masks drawn by chance", _accepted_share
         ),
         "small_object_recall": Figure(
             "the same of small gold masks, at 0.5 IoU", partial(_criterion, "small_object_recall")

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from gold_lake import write_run
+from lakes import judge
 from typer.testing import CliRunner
 
 from curation import queries
@@ -13,6 +14,8 @@ from curation.engine import checks
 from curation.engine.checks import CANNOT_JUDGE, FAILED, PASSED, Check
 from curation.engine.figures import FIGURES, Selection
 from curation.errors import InputError
+from curation.sampling import samples
+from curation.sampling.frame import Scope
 
 #: 40 images of 5 masks; one mask of every fourth image is bad: 10 of 200.
 IOUS = {k: [0.95] * 4 + [0.3 if k % 4 == 0 else 0.92] for k in range(40)}
@@ -99,13 +102,34 @@ def test_figures_are_those_of_the_reports(judged_lake):
     assert (verdict.estimate, verdict.low) == (row["masks_per_image"], row["masks_per_image_low"])
 
 
+def test_what_people_accept_is_a_figure_where_all_masks_were_drawn_from(judged_lake):
+    samples.draw(judged_lake, samples.Request("all", "srs", 100))
+    samples.draw(judged_lake, samples.Request("some", "srs", 50, Scope(where="predicted_iou > 0.5")))
+    for name in ("all", "some"):
+        judge(judged_lake, name, lambda position: "accept" if position % 10 else "fix")
+    verdict = verdict_of(judged_lake, Check("accepted_share", least=0.8))
+    assert (verdict.subject, verdict.verdict) == ("run 1, sample all", PASSED)
+    assert verdict.estimate == pytest.approx(0.9)
+    assert verdict.low < 0.9 < verdict.high
+
+
 def test_cli_ends_with_1_and_writes_junit_and_json(judged_lake, tmp_path):
     file = tmp_path / "checks.toml"
     file.write_text(
         'min_images = 10\n[[check]]\nfigure = "recall"\niou = 0.75\nmin = 0.5\n'
         '[[check]]\nfigure = "covered_share"\nmin = 0.5\n'
     )
-    words = ["check", "-w", str(judged_lake.root), "--max-bad-upper", "0.06", "--checks", str(file)]
+    words = [
+        "check",
+        "-w",
+        str(judged_lake.root),
+        "--max-bad-upper",
+        "0.06",
+        "--checks",
+        str(file),
+        "--run",
+        "1",
+    ]
     words += ["--junit", str(tmp_path / "c.xml"), "--json", str(tmp_path / "c.json")]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 1, result.output
@@ -136,6 +160,15 @@ def test_cli_ends_with_0_when_all_pass(judged_lake):
 def test_a_wrong_option_says_what_is_allowed(lake, words, message):
     result = CliRunner().invoke(app, ["check", "-w", str(lake.root), *words])
     assert message in str(result.exception)
+
+
+def test_options_hold_for_the_checks_of_a_file_that_do_not_say_otherwise(tmp_path):
+    path = tmp_path / "checks.toml"
+    path.write_text(
+        '[[check]]\nfigure = "recall"\nmin = 0.5\n[[check]]\nfigure = "recall"\nmin = 0.5\nrun = 1\n'
+    )
+    found = checks.read(path, {"min_images": 9, "run": 7})
+    assert [(check.min_images, check.run_id) for check in found] == [(9, 7), (9, 1)]
 
 
 @pytest.mark.parametrize(
