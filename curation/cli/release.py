@@ -11,7 +11,7 @@ import typer
 from curation.cli.options import Format, Out, OutputFormat, Workspace, open_lake, who
 from curation.cli.output import console, messages, print_table
 from curation.cli.progress import progress
-from curation.engine import releases
+from curation.engine import release_proof, releases
 from curation.engine.releases import Draft, Request
 from curation.errors import ChecksFailedError
 from curation.lake import Lake
@@ -106,7 +106,7 @@ def verify_release(
     Lists each difference and ends with 1 where there is one.
     """
     with open_lake(workspace, read_only=True) as lake:
-        sha256, found = releases.verify(lake, name, folder, _step)
+        sha256, found = release_proof.verify(lake, name, folder, _step)
     if not found:
         console.print(f"release {name} is as it was made; SHA-256 of its manifest: {sha256}", soft_wrap=True)
         return

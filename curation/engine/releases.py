@@ -1,25 +1,24 @@
-"""Releases: a version of the lake frozen into a folder, with its report, checks and hashes, and the proof of that later."""
+"""Releases: a version of the lake frozen into a folder, with its report, checks and hashes."""
 
 import fcntl
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from curation import __version__
 from curation import lake as lakes
-from curation.engine import checks, content_hashes, manifest
+from curation.engine import checks, content_hashes, manifest, release_proof
 from curation.engine.checks import Verdict
-from curation.engine.content_hashes import TableHash
-from curation.engine.manifest import FileHash, Manifest
-from curation.errors import ChecksFailedError, InputError, LakeBusyError, LakeError
+from curation.engine.manifest import Manifest
+from curation.engine.steps import OnStep, untold
+from curation.errors import ChecksFailedError, InputError, LakeBusyError
 from curation.formats import coco_export, sa1b_export
 from curation.formats.sa1b_export import ExportedRun
 from curation.lake import Lake
@@ -88,24 +87,6 @@ class Released:
     is_recovered: bool
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Something that is not as it was released. `what` is file, table, version or manifest."""
-
-    what: str
-    name: str
-    change: str
-
-
-#: Told of a step in words and of its number of items (None: not counted); gives what to call for each one done.
-OnStep = Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]
-
-
-def untold(words: str, n_items: int | None) -> AbstractContextManager[Callable[[], None]]:
-    """The progress that nobody hears."""
-    return nullcontext(lambda: None)
-
-
 def make(
     lake: Lake, request: Request, documents: Mapping[str, Document], on_step: OnStep = untold
 ) -> Released:
@@ -136,31 +117,6 @@ def make(
         sha256 = manifest.write(unfinished, made)
         _record(lake, request, made, sha256, unfinished, folder)
     return _told(folder, made, sha256, is_recovered=False)
-
-
-def verify(
-    lake: Lake, name: str, folder: Path | None = None, on_step: OnStep = untold
-) -> tuple[str, list[Difference]]:
-    """SHA-256 of the release's manifest as the lake has it, and all that is not as it was released; none is the proof.
-
-    Compared are the manifest with the lake's row, every file with the manifest, and every table of the version with its
-    hash. Raises InputError where there is no such release, or no manifest in its folder.
-    """
-    row = _row(lake, name)
-    if row is None:
-        there = [r for (r,) in lake.con.execute("SELECT release FROM releases ORDER BY 1").fetchall()]
-        raise InputError(
-            f"{lake.root} has no release {name!r}; there are: {', '.join(there) or 'none, `curation release` makes one'}"
-        )
-    folder = folder or lake.root / row["folder"]
-    held = manifest.read(folder)
-    found = []
-    sha256 = manifest.hash_file(folder / manifest.FILE_NAME)
-    if sha256 != row["manifest_sha256"]:
-        change = f"its SHA-256 is {sha256}, the lake has {row['manifest_sha256']}"
-        found.append(Difference("manifest", manifest.FILE_NAME, change))
-    found += _differences(lake, folder, held, row["snapshot_id"], on_step)
-    return row["manifest_sha256"], found
 
 
 # ---------------------------------------------------------------------------------------------- making
@@ -320,7 +276,7 @@ def _recover(lake: Lake, request: Request, folder: Path) -> Released:
         held = None
     if held is None or held.head.get("release") != request.name:
         raise InputError(f"{folder} is there already, and is not this release: name another with --out")
-    found = _differences(lake, folder, held, held.head["snapshot_id"], untold)
+    found = release_proof.differences(lake, folder, held, held.head["snapshot_id"], untold)
     if found:
         raise InputError(
             f"{folder} holds files of a release {request.name!r} that this lake does not know, and {len(found)} of its files "
@@ -341,62 +297,3 @@ def _told(folder: Path, made: Manifest, sha256: str, is_recovered: bool) -> Rele
 
 
 # ------------------------------------------------------------------------------------------- verifying
-
-
-def _row(lake: Lake, name: str) -> dict[str, Any] | None:
-    rows = lake.query("FROM releases WHERE release = ?", [name]).to_pylist()
-    return rows[0] if rows else None
-
-
-def _differences(lake: Lake, folder: Path, held: Manifest, version: int, on_step: OnStep) -> list[Difference]:
-    with on_step("files", len(held.files)) as on_file:
-        found = list(_differing_files(folder, held.files, on_file))
-    with on_step("tables", len(held.tables)) as on_table:
-        found += _differing_tables(lake, version, held.tables, on_table)
-    return found
-
-
-def _differing_files(
-    folder: Path, files: tuple[FileHash, ...], on_item: Callable[[], None]
-) -> Iterator[Difference]:
-    there = {path.relative_to(folder).as_posix() for path in manifest.files_of(folder)}
-    for file in files:
-        if file.path not in there:
-            yield Difference("file", file.path, "missing")
-            continue
-        n_bytes = (folder / file.path).stat().st_size
-        if n_bytes != file.n_bytes:
-            yield Difference("file", file.path, f"changed: {n_bytes:,} bytes instead of {file.n_bytes:,}")
-        elif manifest.hash_file(folder / file.path) != file.sha256:
-            yield Difference("file", file.path, "changed: other content of the same length")
-        on_item()
-    for path in sorted(there - {file.path for file in files}):
-        yield Difference("file", path, "additional: the manifest does not name it")
-
-
-def _differing_tables(
-    lake: Lake, version: int, tables: tuple[TableHash, ...], on_item: Callable[[], None]
-) -> Iterator[Difference]:
-    try:
-        frozen = Lake.open(lake.root, at=version)
-    except LakeError as error:
-        yield Difference("version", str(version), f"it cannot be opened: {error}")
-        return
-    with frozen, content_hashes.bounded_memory(frozen):
-        for table in tables:
-            yield from _differing_table(frozen, table)
-            on_item()
-
-
-def _differing_table(frozen: Lake, released: TableHash) -> Iterator[Difference]:
-    try:
-        now = content_hashes.of_table(frozen, released.table, released.columns)
-    except (duckdb.Error, KeyError) as error:
-        yield Difference("table", released.table, f"it cannot be read: {error}")
-        return
-    if now.n_rows != released.n_rows:
-        yield Difference(
-            "table", released.table, f"changed: {now.n_rows:,} rows instead of {released.n_rows:,}"
-        )
-    elif now.sha256 != released.sha256:
-        yield Difference("table", released.table, "changed: other content in as many rows")

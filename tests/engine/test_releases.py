@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 
 from curation import lake as lakes
 from curation.cli import app
-from curation.engine import content_hashes, maintenance, releases
+from curation.engine import content_hashes, maintenance, release_proof, releases
 from curation.engine.maintenance import Keep
 from curation.engine.manifest import FILE_NAME
-from curation.engine.releases import Difference, Draft, Request
+from curation.engine.release_proof import Difference
+from curation.engine.releases import Draft, Request
 from curation.errors import ChecksFailedError, InputError
 from curation.lake import Lake
 from curation.report.page import Report
@@ -76,7 +77,7 @@ def folder_of(lake: Lake, name: str = "v1") -> Path:
 
 
 def differences(lake: Lake) -> list[Difference]:
-    return releases.verify(lake, "v1")[1]
+    return release_proof.verify(lake, "v1")[1]
 
 
 def leftovers(lake: Lake, name: str) -> list:
@@ -179,14 +180,14 @@ def test_a_lost_file_of_the_lake_is_found(released):
 
 def test_a_release_can_be_moved(released, tmp_path):
     folder = shutil.move(folder_of(released), tmp_path / "elsewhere")
-    assert releases.verify(released, "v1", Path(folder))[1] == []
+    assert release_proof.verify(released, "v1", Path(folder))[1] == []
     with pytest.raises(InputError, match="no manifest; name the release's folder with --folder"):
         differences(released)
 
 
 def test_what_is_not_there_is_named(released):
     with pytest.raises(InputError, match="no release 'v2'; there are: v1"):
-        releases.verify(released, "v2")
+        release_proof.verify(released, "v2")
 
 
 def test_a_failing_check_makes_nothing_unless_it_is_said(filled, tmp_path):
