@@ -47,7 +47,8 @@ def _flag(person: access.Person, cluster: int, key: str) -> None:
     note = st.session_state[key].strip() or None
 
     def work(lake: Lake) -> str:
-        clusters.set_status(lake, cluster, "flagged", by=person.rater, note=note)
+        if clusters.flag(lake, cluster, by=person.rater, note=note) != "flagged":
+            return f"Cluster {cluster} is in re-annotation already: its history has the note."
         return f"Cluster {cluster} is flagged."
 
     if _do(work):

@@ -183,8 +183,9 @@ def flag(
     from curation.failures import clusters
 
     with open_lake(workspace) as lake:
-        clusters.set_status(lake, cluster, "flagged", by=who(), note=note)
-    messages.print(f"cluster {cluster} flagged", markup=False)
+        status = clusters.flag(lake, cluster, by=who(), note=note)
+    words = "flagged" if status == "flagged" else "is in re-annotation already: its history has the note"
+    messages.print(f"cluster {cluster} {words}", markup=False)
 
 
 def _print(rows: pa.Table, output_format: Format, out: Path | None) -> None:

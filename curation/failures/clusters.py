@@ -108,6 +108,23 @@ def set_status(
     )
 
 
+def flag(lake: Lake, cluster: int, by: str | None = None, note: str | None = None) -> str:
+    """Say that a cluster shall be dealt with; its status after that. One that is in re-annotation stays there: the note
+    alone is new. Raises InputError where there is no such cluster.
+    """
+
+    def work(con: duckdb.DuckDBPyConnection) -> str:
+        known = con.execute(
+            "SELECT status, batch FROM cluster_events WHERE cluster = ? ORDER BY at_utc DESC LIMIT 1",
+            [cluster],
+        ).fetchone()
+        status, batch = known if known and known[0] == "in_re_annotation" else ("flagged", None)
+        set_status_within(con, cluster, status, by, batch, note)
+        return status
+
+    return lake.commit(work, f"cluster {cluster} flagged")
+
+
 def set_status_within(
     con: duckdb.DuckDBPyConnection,
     cluster: int,

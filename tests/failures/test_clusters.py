@@ -30,6 +30,17 @@ def test_the_newest_event_is_the_status_and_what_was_fixed_comes_back(lake):
     assert statuses == ["found", "flagged", "in_re_annotation", "fixed", "came_back"]
 
 
+def test_a_flag_does_not_take_a_cluster_out_of_re_annotation(lake):
+    keep(lake, [row()], [[1]], [None])
+    assert clusters.flag(lake, 1, "ann") == "flagged"
+    clusters.set_status(lake, 1, "in_re_annotation", "ann", batch="b1")
+    assert clusters.flag(lake, 1, "bob", "hurry") == "in_re_annotation"
+    newest = clusters.events(lake, 1).to_pylist()[-1]
+    assert (newest["status"], newest["batch"], newest["note"]) == ("in_re_annotation", "b1", "hurry")
+    clusters.set_status(lake, 1, "fixed", "ann", batch="b1")
+    assert clusters.flag(lake, 1, "ann") == "flagged"
+
+
 def test_a_search_that_finds_nothing_keeps_nothing(lake):
     keep(lake, [], [], [])
     assert clusters.newest(lake).num_rows == 0
@@ -43,6 +54,7 @@ def test_a_search_that_finds_nothing_keeps_nothing(lake):
             lambda lake: clusters.set_status(lake, 7, "flagged"),
             "cluster 7: there is no such cluster; there are: 1",
         ),
+        (lambda lake: clusters.flag(lake, 7), "no such cluster"),
         (lambda lake: clusters.members(lake, 7), "no such cluster"),
         (lambda lake: clusters.members(lake, 1, search_id=9), "search 9 did not find cluster 1"),
         (lambda lake: clusters.one(lake, 7), "no such cluster"),
