@@ -21,9 +21,10 @@ class View:
     title: str
     icon: str
 
-    def page(self, show: Callable[[], None], is_listed: bool = True) -> Page:
+    def page(self, show: Callable[[], None], is_listed: bool, **options: str | bool) -> Page:
         visibility = "visible" if is_listed else "hidden"
-        return st.Page(show, title=self.title, icon=self.icon, url_path=self.name, visibility=visibility)
+        words = {"title": self.title, "icon": self.icon, "url_path": self.name, "visibility": visibility}
+        return st.Page(show, **{**words, **options})
 
     def show(self, person: access.Person) -> None:
         try:
@@ -62,17 +63,23 @@ def main() -> None:
     )
     if not identity.is_known():
         # Each page asks by itself, so that an address stays the one that was called.
-        st.navigation([view.page(identity.ask) for view in VIEWS], position="hidden").run()
+        st.navigation(_pages([(view, identity.ask, False) for view in VIEWS]), position="hidden").run()
         return
     person = identity.person()
-    open_to, closed = [], []
-    for view in VIEWS:
-        if person.may_open(view.name):
-            open_to.append(view.page(partial(view.show, person)))
-        else:
-            # An address that Streamlit does not know gets a dialog over the whole page, "Log out" under it.
-            closed.append(view.page(partial(view.refuse, person), is_listed=False))
-    st.navigation([*open_to, *closed], position="top").run()
+    shown = [(view, partial(view.show, person), True) for view in VIEWS if person.may_open(view.name)]
+    # An address that Streamlit does not know gets a dialog over the whole page, with "Log out" under it.
+    closed = [(view, partial(view.refuse, person), False) for view in VIEWS if not person.may_open(view.name)]
+    st.navigation(_pages([*shown, *closed]), position="top").run()
+
+
+def _pages(views: list[tuple[View, Callable[[], None], bool]]) -> list[Page]:
+    """A page each, with what it shows and whether it is listed; the first is what the app starts with.
+
+    Streamlit serves that one without a name, and knows its name no more: it gets a second page, under its name.
+    """
+    first, show, is_listed = views[0]
+    start = first.page(show, is_listed, url_path="start", default=True)
+    return [start, first.page(show, False), *(view.page(show, listed) for view, show, listed in views[1:])]
 
 
 main()

@@ -125,7 +125,7 @@ def test_people_on_one_image_hear_of_each_other_and_answers_are_not_asked_for_ag
     assert app.ask("review/image", about, app.token("Dan"))[1]["others"] == []
     drawer.press("p")
     drawer.wait(f'.draw[data-image="{first}"] .others:not([hidden])')
-    assert "open at Dan too" in drawer.text(".others")
+    assert "Dan has it open too" in drawer.text(".others")
     assert app.ask("review/image_leases", about, app.token("Dan"))[1]["others"] == ["Ines"]
     drawer.press("Enter")  # nothing is asked that was answered
     drawer.wait(f'.draw:not([data-image="{first}"])')

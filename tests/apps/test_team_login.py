@@ -81,7 +81,6 @@ def test_nobody_drives_the_app_without_a_browser(app):
     assert app.ask("_stcore/agent/mcp", {})[0] >= 400
 
 
-@pytest.mark.soak
 def test_a_rater_logs_in_judges_and_logs_out(app, browser):
     rita = Visitor(browser, app, "rita@example.org")
     rita.see(".review canvas")
@@ -98,6 +97,8 @@ def test_a_rater_logs_in_judges_and_logs_out(app, browser):
     rita.page.goto(f"{app.url}queue")
     rita.see('[data-testid="stAlert"]')
     assert "does not open Queue" in rita.page.locator('[data-testid="stMain"]').inner_text()
+    rita.page.goto(f"{app.url}review")  # the start has an address of its own, too
+    rita.see(".review canvas")
     rita.open_sidebar()
     assert "rita@example.org · rater" in rita.page.get_by_test_id("stSidebar").inner_text()
     rita.page.get_by_role("button", name="Log out").click()

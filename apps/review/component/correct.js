@@ -39,16 +39,15 @@ class CorrectPage extends DrawPage {
   build(parent) {
     const choose = () => this.start({ sample: this.sample.value, mask: null });
     this.sample = element("select", { "aria-label": "Sample", on: { change: choose } });
-    for (const { sample, n_masks: n } of this.data.samples) {
-      this.sample.append(element("option", { value: sample }, n ? `${sample} · ${n} to mend` : sample));
+    for (const { sample, n_masks } of this.data.samples) {
+      this.sample.append(element("option", { value: sample }, named(sample, n_masks)));
     }
-    this.count = element("span", { class: "count" });
     this.tools = rail((key) => this.press(key));
     this.side = this.buildSide();
     this.box = element(
       "section",
       { class: "review draw", "aria-label": "Mend masks; press ? for all keys" },
-      header(this, this.sample, this.count),
+      header(this, this.sample),
       element(
         "div",
         { class: "desk" },
@@ -106,7 +105,7 @@ class CorrectPage extends DrawPage {
   // -- tasks -------------------------------------------------------------------------------------
 
   start({ sample, mask }) {
-    Object.assign(this, { ahead: [], left: new Set(), hasStarted: false, wanted: { sample, mask } });
+    Object.assign(this, { ahead: [], left: new Set(), hasStarted: false, nWaiting: null, wanted: { sample, mask } });
     if (sample) this.sample.value = sample;
     this.next();
   }
@@ -144,7 +143,6 @@ class CorrectPage extends DrawPage {
   }
 
   done() {
-    this.count.textContent = "";
     if (this.drawings.pending.length) {
       this.tell(element("p", {}, "Waiting until what you mended is saved …"));
       setTimeout(() => !this.task && this.box.isConnected && this.next(), RETRY_MS);
@@ -309,6 +307,7 @@ class CorrectPage extends DrawPage {
           keyButton({ label: "Take it back", key: "⌫", class: "back", action: () => this.press("Backspace") }),
         ];
     this.last.replaceChildren(...told);
+    this.last.classList.toggle("is-pending", answer === null);
     this.last.hidden = false;
     this.last.dataset.mask = answer?.mask_id ?? "";
   }
@@ -352,10 +351,16 @@ class CorrectPage extends DrawPage {
     this.about.textContent = task ? [this.batch?.purpose, task.label, size, due].filter(Boolean).join(" · ") : "";
     this.reasons.replaceChildren(...(task?.reasons ?? []).map((reason) => element("li", {}, words(reason))));
     this.changes.textContent = isOpen ? told(editor) : "";
-    this.count.textContent = this.nWaiting ? `${this.nWaiting} ${this.nWaiting === 1 ? "mask waits" : "masks wait"}` : "";
+    const { sample } = this.wanted ?? {};
+    const option = [...this.sample.options].find(({ value }) => value === sample);
+    if (option && this.nWaiting !== null) option.textContent = named(sample, this.nWaiting);
     this.box.dataset.mask = isOpen && task ? task.mask : "";
     this.box.dataset.done = String(editor.done.length);
   }
+}
+
+function named(sample, nWaiting) {
+  return nWaiting ? `${sample} · ${nWaiting} to mend` : sample;
 }
 
 function told(editor) {

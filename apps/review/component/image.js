@@ -180,7 +180,7 @@ class ImagePage extends DrawPage {
 
   showOthers(names) {
     this.others.hidden = !names.length;
-    this.others.textContent = names.length ? `⚠ open at ${names.join(", ")} too` : "";
+    this.others.textContent = names.length ? `⚠ ${names.join(", ")} ${names.length > 1 ? "have" : "has"} it open too` : "";
     this.others.title = "You both may go on: every verdict and every mask is kept, under its own name.";
   }
 

@@ -81,7 +81,7 @@ def _image_mode() -> None:
     if told.n_answers or told.open_by:
         at_work = ", ".join(told.open_by) or "nobody"
         st.text(
-            f"Image mode: open at {at_work} · nothing missing in {counted(told.n_answers, 'uncovered region')} "
+            f"Image mode: {at_work} at work · nothing missing in {counted(told.n_answers, 'uncovered region')} "
             f"of {counted(told.n_images, 'image')}"
         )
 
