@@ -32,10 +32,11 @@ class Figure:
     @property
     def told(self) -> str:
         """In words, for people."""
-        return _WORDS[self.name].format(t=self.iou_threshold, k=self.max_masks, kind=self.error_kind)
+        return WORDS[self.name].format(t=self.iou_threshold, k=self.max_masks, kind=self.error_kind)
 
 
-_WORDS = {
+#: Figure -> its words; {t} is the threshold, {k} the number of masks.
+WORDS = {
     "best_iou_over": "IoU over {t:.2f}",
     "mean_best_iou": "mean IoU",
     "mean_boundary_iou": "mean boundary IoU",

@@ -126,8 +126,8 @@ def svg(chart: Any) -> str:
 def inline_svg(chart: Any, name: str) -> str:
     """The chart as an <svg> for inside a page: without a ground, scaling with its place, ids its own by `name`."""
     text = _vl_convert().vegalite_to_svg({**chart.to_dict(validate=False), "background": "transparent"})
-    text = re.sub(r'<svg [^>]*?width="(\d+)" height="(\d+)" viewBox="([^"]*)">', _head, text, count=1)
-    text = re.sub(r'<rect width="\d+" height="\d+" fill="transparent"/>', "", text, count=1)
+    text = re.sub(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)" viewBox="([^"]*)">', _head, text, count=1)
+    text = re.sub(r'<rect width="[\d.]+" height="[\d.]+" fill="transparent"/>', "", text, count=1)
     return re.sub(r'(id="|url\(#)(?=[\w-])', rf"\g<1>{name}-", text)
 
 

@@ -9,12 +9,15 @@ from curation import masks, runs, shards
 from curation.generation.scenes import render
 from curation.lake import Lake
 from curation.measures import work
+from curation.sampling import samples
+from curation.sampling.frame import Scope
 from curation.schemas import TABLES
 
 SIZE = (160, 120)
 N_IMAGES = 4
 #: What a file name, a label or a reason may hold, and a page must not take for HTML.
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
+HOSTILE_FRAME = "'<b>week</b>' <> ''"
 HOSTILE_ANNOTATOR = "<script>alert('ann')</script>"
 
 
@@ -77,6 +80,8 @@ def fill(lake: Lake, folder: Path, cycles: int = 2) -> None:
     for run_id in run_ids:
         work.measure(lake, work.measure_shards(lake, run_id))
         work.match(lake, gold_run_id, work.match_shards(lake, run_id, gold_run_id))
+    samples.draw(lake, samples.Request("week", "srs", 20, Scope(run_ids[-1], HOSTILE_FRAME)))
+    lakes.judge(lake, "week", lambda position: "accept" if position % 4 else "reject")
     problem = {
         "run_id": run_ids[-1],
         "work": "import",

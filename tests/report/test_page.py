@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 from curation import queries
 from curation.cli import app
 from curation.errors import MissingExtraError, QueryError
+from curation.gold import agreement
 from curation.lake import Lake
 from curation.report.page import write_report
 from curation.report.page.facts import Facts, Request, choose
 from curation.report.page.sections import SECTIONS
-from curation.report.page.words import share
+from curation.report.page.words import interval, share
 
 #: Tags that have no end.
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -143,6 +144,28 @@ def test_figures_stand_with_their_interval(page, workspace, report, name):
         assert share(row[name], row[low], row[high]).replace("\N{NO-BREAK SPACE}", " ") in page.text
 
 
+def test_figures_have_the_bootstrap_beside_the_formula(page, workspace):
+    with Lake.open(workspace, read_only=True) as lake:
+        rows = agreement.rows(agreement.agreement(lake, "run", 2, 3)).to_pylist()
+    rows = [row for row in rows if row["figure"] != "error_kind"]
+    assert page.html.count(">AR at ") == sum(row["figure"] == "average_recall" for row in rows) == 4
+    recall = next(row for row in rows if (row["figure"], row["iou_threshold"]) == ("recall", 0.5))
+    for low, high in ((recall["low"], recall["high"]), (recall["design_low"], recall["design_high"])):
+        assert interval(low, high) in page.text
+    assert "holds better" in page.text  # four images are few
+
+
+def test_people_s_verdicts_are_shown_with_their_sample(page, workspace):
+    with Lake.open(workspace, read_only=True) as lake:
+        rows = queries.get("quality_estimate").run(lake).to_pylist()
+    (accept,) = [row for row in rows if row["figure"] == "accept"]
+    shown = share(accept["estimate"], accept["images_low"], accept["images_high"])
+    assert f"accept as it is {shown}".replace("\N{NO-BREAK SPACE}", " ") in page.html.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    assert accept["design"] in page.text
+
+
 def test_a_chart_says_what_it_rests_on(page):
     notes = re.findall(r"<figcaption>(.*?)</figcaption>", page.html, re.DOTALL)
     assert len(notes) == len(page.all("figure")) > 15
@@ -176,7 +199,9 @@ def test_what_comes_from_data_is_no_html(page):
     )
     assert reported.HOSTILE in page.text  # a source, told as it is
     assert reported.HOSTILE_ANNOTATOR in page.text
+    assert reported.HOSTILE_FRAME in page.text
     assert reported.HOSTILE not in page.html
+    assert reported.HOSTILE_FRAME not in page.html
     assert reported.HOSTILE_ANNOTATOR not in page.html
 
 
@@ -208,12 +233,15 @@ def test_an_empty_workspace_gives_a_page_that_says_so(lake, tmp_path):
 
 def test_without_gold_and_measures_the_rest_is_there(lake, tmp_path):
     (tmp_path / "pictures").mkdir()
-    reported.add_run(lake, tmp_path / "pictures")
+    for cycle in range(2):
+        reported.add_run(lake, tmp_path / "pictures", cycle=cycle)
     page = empty_page(lake, tmp_path)
     assert "no gold is matched with this run" in page.text
     assert "curation measure has not run" in page.text
     assert "gold_agreement" not in page.charts
     assert "masks_per_image" in page.charts
+    assert "evolution_masks_per_image" in page.charts
+    assert "auto accept rate" in page.text
 
 
 @pytest.mark.parametrize(("option", "allowed"), [("--run", "there are: 1, 2"), ("--gold", "matched are: 3")])

@@ -1,11 +1,12 @@
 """Sections on gold: what it is, how well masks agree with it, what is wrong with them, whether the model knows."""
 
+from curation.gold.figures import WORDS as FIGURES
 from curation.report import figures
 from curation.report.page.blocks import Beside, Block, Figure, Number, Numbers, Table, Words
 from curation.report.page.dots import dot, number_of, told
 from curation.report.page.facts import Facts
-from curation.report.page.summary import agreement_at
-from curation.report.page.words import basis, counted, number, plain, stage
+from curation.report.page.summary import FEW_IMAGES, agreement_at
+from curation.report.page.words import basis, counted, interval, number, plain, stage
 
 
 def design(facts: Facts) -> list[Block]:
@@ -59,6 +60,35 @@ def agreement(facts: Facts) -> list[Block]:
         _pairs_figure(rows, "recall", "gold that has a mask"),
         *_other_gold(facts),
         *_people(facts),
+        *_both_intervals(facts),
+    ]
+
+
+def _both_intervals(facts: Facts) -> list[Block]:
+    """Every figure with the cluster bootstrap beside the formula, and which of them to go by."""
+    rows = [row for row in facts.bootstrapped() if row["figure"] != "error_kind"]
+    few = rows[0]["n_images"] < FEW_IMAGES
+    words = (
+        f"The charts show intervals by formula. Resampling whole images gives a second kind; with fewer than {FEW_IMAGES} "
+        "images, as here, it holds better, and is wider where a few images hold all that goes wrong."
+        if few
+        else "The charts show intervals by formula. Resampling whole images gives a second kind, to check them by."
+    )
+    table = [
+        [
+            FIGURES[row["figure"]].format(t=row["iou_threshold"], k=row["max_masks"]),
+            plain(row["estimate"]),
+            interval(row["design_low"], row["design_high"]),
+            interval(row["low"], row["high"]),
+            plain(row["n_masks"]),
+            plain(row["n_images"]),
+        ]
+        for row in rows
+    ]
+    titles = ("figure", "estimate", "by formula", "by bootstrap", "masks", "images")
+    return [
+        Words(words),
+        Table("Both intervals of every figure", titles, table, right=frozenset(range(1, 6)), is_folded=True),
     ]
 
 

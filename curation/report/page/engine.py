@@ -92,10 +92,9 @@ def readiness(facts: Facts) -> list[Block]:
     table = [
         [
             row["criterion"].replace("_", " "),
-            row["needed"],
-            "–" if row["estimate"] is None else plain(row["estimate"]),
-            "–" if row["low"] is None else f"{plain(row['low'])}–{plain(row['high'])}",
             row["verdict"],
+            number(row["estimate"], row["low"], row["high"]),
+            row["needed"],
             plain(row["n_images"]),
             "–" if row["more_images"] is None else f"{row['more_images']:,} more",
         ]
@@ -111,9 +110,10 @@ def readiness(facts: Facts) -> list[Block]:
         ),
         Table(
             "The criteria",
-            ("criterion", "needed", "estimate", "95 % interval", "verdict", "images", "images to settle it"),
+            # A phone shows the first columns only, until it is swiped.
+            ("criterion", "verdict", "figure (95 % interval)", "needed", "images", "images to settle it"),
             table,
-            right=frozenset({2, 3, 5, 6}),
+            right=frozenset({2, 4, 5}),
         ),
     ]
 

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from curation import queries
 from curation.errors import LakeError, QueryError
-from curation.gold import ceilings
+from curation.gold import agreement, ceilings
 from curation.lake import Lake
 
 
@@ -47,17 +47,23 @@ class Facts:
     def rows(self, name: str, **given: object) -> list[dict]:
         """Rows of a report. `run_id` and `gold_run_id` are the subject's where the report has them, unless given.
 
-        No rows where the subject has no such run.
+        No rows of a run that is not there. Without gold a report finds none itself, and still tells of the masks.
         """
         ours = {"run_id": self.subject.run_id, "gold_run_id": self.subject.gold_run_id}
         report = queries.get(name)
         filled = {p.name: ours[p.name] for p in report.params if p.name in ours and p.name not in given}
-        if None in filled.values():
+        if "run_id" in filled and filled["run_id"] is None:
             return []
         key = f"{name} {sorted(given.items())}"
         if key not in self._asked:
             self._asked[key] = report.run(self.lake, **filled, **given).to_pylist()
         return self._asked[key]
+
+    def bootstrapped(self) -> list[dict]:
+        """Rows of `curation gold agreement` of the run against its gold: both intervals of every figure."""
+        return agreement.rows(
+            agreement.agreement(self.lake, "run", self.subject.run_id, self.subject.gold_run_id)
+        ).to_pylist()
 
     def ceilings(self) -> list[dict]:
         """Rows of `curation gold ceilings`; none where no two annotators' gold of the run's images is compared."""

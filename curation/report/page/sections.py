@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from curation.report.page import agreement, coverage, engine, examples, failings, record, shapes
+from curation.report.page import agreement, coverage, engine, examples, failings, people, record, shapes
 from curation.report.page.blocks import Block
 from curation.report.page.facts import Facts
 
@@ -39,6 +39,14 @@ SECTIONS = (
         ("gold_agreement",),
         agreement.agreement,
         NO_GOLD,
+    ),
+    Section(
+        "people",
+        "What people say",
+        "What share of the masks do people accept?",
+        ("quality_estimate",),
+        people.verdicts,
+        "Nobody has judged masks of this run that were drawn by chance: `curation sample draw`, then `curation app`.",
     ),
     Section(
         "slices",

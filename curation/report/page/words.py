@@ -43,6 +43,11 @@ def number(value: float | None, low: float | None = None, high: float | None = N
     return f"{plain(value)} ({plain(low)}–{plain(high)})"
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """An interval alone, such as 0.65–0.86."""
+    return "none" if low is None or high is None else f"{plain(low)}–{plain(high)}"
+
+
 def plain(value: float | int | None) -> str:
     """A number alone: counts with separators, measured numbers with two decimals, fewer where they are large."""
     if value is None:
