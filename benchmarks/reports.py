@@ -3,7 +3,8 @@
     python benchmarks/reports.py [--masks 1 10 50] [--memory 4GB] [--threads 2] [--only NAME …] [--folder DIR]
 
 The lake has two runs over the same images, 100 masks an image, with the rows that a measured run has in every table;
-the ledger and the pairs of overlapping masks have about as many rows as there are masks. RLE strings are short dummies:
+the ledger, the pairs of overlapping masks, and what a verifier and a routing say of each mask have about as many rows
+as there are masks; at least 500 images have gold. Nobody has judged anything. RLE strings are short dummies:
 no report reads them. DuckDB writes the files, with the lake's row groups and compression, and the lake adds them; a
 file holds 10,000 images, as after many small shards were merged.
 
@@ -25,6 +26,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+import pyarrow as pa
 
 from curation import queries, shards
 from curation.ids import IMAGE_BITS, INDEX_BITS
@@ -67,6 +70,8 @@ MASK_ROWS = f"""
         exp(5 + 6 * noise($run_id + 2 * range, 1))::BIGINT AS area_px
     FROM range($first * {MASKS_PER_IMAGE}, $stop * {MASKS_PER_IMAGE})
 """
+
+HAS_GOLD = f"image_number % greatest(1, least({GOLD_EVERY}, $n_images // 500)) = 0"
 
 #: Rows of images [$first, $stop) of run $run_id, by table; nullable columns may be left out.
 FILES = {
@@ -150,12 +155,36 @@ FILES = {
     """,
     "gold_matches": f"""
         SELECT
-            run_id, {GOLD_RUN} AS gold_run_id, image_id, mask_id, mask_id AS best_gold_mask_id,
-            1 - noise(n, 19) ^ 2 AS gold_iou, mask_id AS gold_mask_id, gold_iou AS matched_iou,
+            run_id, {GOLD_RUN} AS gold_run_id, image_id, mask_id, 1 - noise(n, 19) ^ 2 AS gold_iou,
+            (({GOLD_RUN}::BIGINT << {IMAGE_BITS}) + image_number << {INDEX_BITS}) + mask_index AS gold_mask_id,
+            gold_mask_id AS best_gold_mask_id, gold_iou AS matched_iou,
             gold_iou AS gold_best_iou, gold_iou ^ 2 AS gold_boundary_iou, gold_iou ^ 2 AS matched_boundary_iou,
-            mask_index AS score_rank, 0 AS coco_matched, 'none' AS error_kind
+            mask_index AS score_rank, 0 AS coco_matched, 0 AS coco_ignored,
+            [(mask_index < 1)::INTEGER * 9, (mask_index < 10)::INTEGER * 9, 9, 9] AS coco_found,
+            ['none', 'none', 'merge', 'split', 'partial', 'spill', 'hole', 'fragment'][1 + (hash(n) % 8)::INTEGER] AS error_kind
         FROM ({MASK_ROWS})
-        WHERE image_number % greatest(1, least({GOLD_EVERY}, $n_images // 500)) = 0
+        WHERE {HAS_GOLD}
+    """,
+    "verifier_scores": f"""
+        SELECT run_id, mask_id, image_id, 'benchmark' AS verifier, noise(n, 20) AS score, true AS is_held_out
+        FROM ({MASK_ROWS})
+    """,
+    "routes": f"""
+        SELECT
+            run_id, mask_id, image_id, 'benchmark' AS routing, noise(n, 20) AS score,
+            CASE WHEN score > 0.3 THEN 'accept' WHEN score > 0.05 THEN 'review' ELSE 'reject' END AS route
+        FROM ({MASK_ROWS})
+    """,
+}
+#: The same of the gold run, whose masks are as many as those of each other run on the images with gold.
+GOLD_FILES = {
+    "gold_masks": f"""
+        SELECT
+            run_id, mask_id AS gold_mask_id, image_id, mask_index, 2250 AS width_px, 1500 AS height_px, area_px,
+            [mask_index, mask_index, 100, 100] AS bbox_xywh, false AS is_crowd, 'benchmark' AS annotator,
+            false AS is_anchored, ['whole', 'part'][1 + mask_index % 2] AS nesting, '0' AS rle_counts
+        FROM ({MASK_ROWS})
+        WHERE {HAS_GOLD}
     """,
 }
 
@@ -166,22 +195,56 @@ def build(root: Path, n_masks: int) -> Lake:
     lake.con.execute(MACROS)
     n_images = n_masks // MASKS_PER_IMAGE // len(RUNS)
     lake.append({"runs": TABLES["runs"].table(list(_runs(n_images)))}, "runs")
+    lake.append(dict(_chosen()), "verifier and routing")
     for run_id, (stage, cycle) in RUNS.items():
         for first in range(0, n_images, IMAGES_PER_FILE):
-            stop = min(first + IMAGES_PER_FILE, n_images)
-            values = {"run_id": run_id, "stage": stage, "cycle": cycle, "first": first, "stop": stop}
-            files = [_write(lake, table, {**values, "n_images": n_images}) for table in FILES]
-            done = Done(
-                Shard(run_id, "generate", f"{first:010d}", first, stop),
-                tuple(data_file for data_file in files if data_file.n_rows),
-                TABLES["problems"].table([]),
-                stop - first,
-                (stop - first) * MASKS_PER_IMAGE,
-                100.0,
+            _commit(
+                lake,
+                "generate",
+                FILES,
+                {"run_id": run_id, "stage": stage, "cycle": cycle, "first": first},
+                n_images,
             )
-            shards.commit(lake, done)
         lake.append({"shards": TABLES["shards"].table(list(_shards(run_id, n_images)))}, "shards")
+    for first in range(0, n_images, IMAGES_PER_FILE):
+        _commit(lake, "gold", GOLD_FILES, {"run_id": GOLD_RUN, "first": first}, n_images)
     return lake
+
+
+def _commit(
+    lake: Lake, work: str, files: Mapping[str, str], values: Mapping[str, object], n_images: int
+) -> None:
+    """The rows of some images as one shard."""
+    first = values["first"]
+    stop = min(first + IMAGES_PER_FILE, n_images)
+    values = {**values, "stop": stop, "n_images": n_images}
+    made = [_write(lake, table, sql, values) for table, sql in files.items()]
+    done = Done(
+        Shard(values["run_id"], work, f"{first:010d}", first, stop),
+        tuple(data_file for data_file in made if data_file.n_rows),
+        TABLES["problems"].table([]),
+        stop - first,
+        (stop - first) * MASKS_PER_IMAGE,
+        100.0,
+    )
+    shards.commit(lake, done)
+
+
+def _chosen() -> Iterator[tuple[str, pa.Table]]:
+    """What the rows of `verifier_scores` and `routes` are of."""
+    now = datetime.now(timezone.utc)
+    told = {"settings": "{}", "snapshot_id": 1}
+    verifier = {
+        "verifier": "benchmark",
+        "method": "benchmark",
+        "columns": ["predicted_iou"],
+        "versions": "{}",
+    }
+    counts = {"n_masks": 1, "n_images": 1, "n_bad": 0, "seed": 0, "fitted_at": now}
+    yield "verifiers", TABLES["verifiers"].table([{**told, **verifier, **counts}])
+    routing = {"routing": "benchmark", "score": "verifier", "verifier": "benchmark", "method": "benchmark"}
+    counts = {"n_calibration_masks": 1, "n_calibration_images": 1, "routed_at": now}
+    yield "routings", TABLES["routings"].table([{**told, **routing, **counts}])
 
 
 def _runs(n_images: int) -> Iterator[dict]:
@@ -218,9 +281,8 @@ def _shards(run_id: int, n_images: int) -> Iterator[dict]:
         }
 
 
-def _write(lake: Lake, table: str, values: Mapping[str, object]) -> DataFile:
+def _write(lake: Lake, table: str, sql: str, values: Mapping[str, object]) -> DataFile:
     """Rows of one table as a Parquet file where the lake's storage would put it."""
-    sql = FILES[table]
     path = Path(
         lake.storage.base, table, f"run_id={values['run_id']}", f"generate-{values['first']:010d}.parquet"
     )

@@ -34,12 +34,14 @@ def _figure(number: int, rows: list[dict]) -> Figure:
     dots = [
         dot(FIGURES[row["figure"]], row["estimate"], row["images_low"], row["images_high"]) for row in rows
     ]
+    # What follows there is the unit of the interval for the frame alone, which the chart does not show.
+    drawn = first["design"].partition("; unit")[0]
     of = f"masks with `{first['frame_where']}`" if first["frame_where"] else "all masks of the run"
     return Figure(
         f"verdicts_{number}",
         f"Sample {first['sample']}",
         alt=told(f"Sample {first['sample']}", dots),
-        note=f"Estimated share of {of}, 95 % intervals, image as cluster. {basis(first)}; {first['design']}.",
+        note=f"Estimated share of {of}, 95 % intervals, image as cluster. {basis(first)}; {drawn}.",
         draw=lambda width: figures.intervals(dots, width, "share of masks"),
         is_wide=True,
     )
