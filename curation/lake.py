@@ -8,6 +8,7 @@ writers work at the same time.
 import contextlib
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from curation import catalogs, locks, settings, views
+from curation import catalogs, events, locks, settings, views
 from curation.connections import connect
 from curation.errors import InputError, LakeError
+from curation.events import without_secrets
 from curation.schemas import SQL_TYPES, TABLES, Column, TableSchema
-from curation.storage import DataFile, Storage, quote, s3_secret_sql, without_secrets
+from curation.storage import DataFile, Storage, quote, s3_secret_sql
 from curation.views import VIEWS
 
 T = TypeVar("T")
@@ -136,7 +138,8 @@ class Lake:
                 locks.retry_while_locked(lambda sql=statement: self.con.execute(sql))
         except duckdb.Error as error:
             raise LakeError(
-                f"{self.root}: the catalog {without_secrets(self.catalog)} does not open: {error}"
+                f"{self.root}: the catalog {without_secrets(self.catalog)} does not open: "
+                f"{without_secrets(str(error))}"
             ) from error
 
     def _create_macros(self) -> None:
@@ -268,8 +271,11 @@ class Lake:
                 _roll_back(self.con)
                 raise
 
+        started = time.perf_counter()
         with locks.writers_lock(self.root, self.catalog):
-            return locks.retry_while_locked(transact)
+            result = locks.retry_while_locked(transact)
+        events.record("committed", message=message, took_s=time.perf_counter() - started)
+        return result
 
     def append(self, tables: Mapping[str, pa.Table], message: str) -> None:
         """Add a few checked rows to several tables in one transaction. Empty tables add nothing."""

@@ -17,10 +17,11 @@ from typing import TypeVar
 
 import duckdb
 
+from curation import events
 from curation.connections import connect
 from curation.errors import LakeBusyError, LakeError
+from curation.events import without_secrets
 from curation.settings import LAKE
-from curation.storage import without_secrets
 
 T = TypeVar("T")
 #: What SQLite, PostgreSQL and DuckLake say when another transaction was in the way.
@@ -89,6 +90,7 @@ class Pauses:
                 f"the catalog was held for {LAKE.commit_patience_s:.0f} s by {holder}: "
                 "ask its owner, or stop it; what is committed is safe, so start again after that"
             )
+        events.record("catalog_waited_for", holder=holder, pause_s=self.pause_s)
         time.sleep(self.pause_s * random.uniform(0.5, 1.0))  # nosec B311  # jitter
         self.pause_s = min(2 * self.pause_s, LAKE.commit_pause_max_s)
 

@@ -1,7 +1,6 @@
 """Where a lake's data files lie: a folder or an S3 prefix. Workers write here without touching the catalog."""
 
 import os
-import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +100,3 @@ def s3_secret_sql() -> str:
 def quote(text: str) -> str:
     """`text` as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def without_secrets(text: str) -> str:
-    """`text` (a URL or SQL) with passwords and secret keys replaced, fit for a terminal or a log."""
-    text = re.sub(r"(://[^:/@\s]+):[^@\s]*@", r"\1:***@", text)
-    return re.sub(r"\b(SECRET|SESSION_TOKEN) '[^']*'", r"\1 '***'", text)

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from curation import cli
 from curation.lake import Lake
 
 
@@ -97,8 +99,17 @@ def test_a_report_that_does_not_exist_lists_those_that_do(workspace):
     assert "stage_summary" in done.stderr
 
 
-def test_every_command_explains_itself():
-    from curation.cli import app
+@pytest.mark.parametrize("module", cli.MODULES)
+def test_a_command_is_found_in_the_module_that_registers_it(module):
+    assert tuple(cli.registered(module)) == cli.MODULES[module]
 
-    for command in app.registered_commands:
-        assert (command.callback.__doc__ or "").strip(), command.callback
+
+def test_a_command_imports_its_own_module_alone():
+    code = "import sys; from curation import cli; cli.registered('lake'); print(*({'numba', 'scipy'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
+
+
+def test_a_typing_error_is_told_what_may_have_been_meant():
+    result = CliRunner().invoke(cli.app, ["snapshot"])
+    assert result.exit_code == 2
+    assert "snapshots" in result.output

@@ -16,6 +16,7 @@ from curation.settings import files
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = typer.main.get_command(app)
+CONTEXT = typer.Context(COMMANDS)
 
 
 def code(text: str) -> Iterator[str]:
@@ -37,7 +38,7 @@ def resolve(words: list[str]) -> tuple[TyperCommand, list[str]]:
     """The command that the words call, and the words left for it."""
     command, rest = COMMANDS, words
     while isinstance(command, TyperGroup) and rest:
-        called = command.commands.get(rest[0])
+        called = command.get_command(CONTEXT, rest[0])
         assert called is not None, f"there is no command `{rest[0]}` among {sorted(command.commands)}"
         command, rest = called, rest[1:]
     return command, rest
@@ -45,8 +46,8 @@ def resolve(words: list[str]) -> tuple[TyperCommand, list[str]]:
 
 def leaves(command: TyperCommand, path: str = "curation") -> Iterator[tuple[str, TyperCommand]]:
     if isinstance(command, TyperGroup):
-        for name, child in command.commands.items():
-            yield from leaves(child, f"{path} {name}")
+        for name in command.list_commands(CONTEXT):
+            yield from leaves(command.get_command(CONTEXT, name), f"{path} {name}")
     else:
         yield path, command
 

@@ -37,7 +37,7 @@ LAYERS = (
         "connections",
     },
     {"masks"},
-    {"schemas", "settings", "errors", "ids", "whole_files"},
+    {"schemas", "settings", "errors", "events", "ids", "whole_files"},
 )
 DEPTH = {part: depth for depth, layer in enumerate(LAYERS) for part in layer}
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from apps.review import access, data, judging, login, pictures
+from curation import events
 from curation.errors import CurationError, ImageError, InputError
 
 COMPONENT = Path(__file__).with_name("component")
@@ -59,7 +60,7 @@ def for_view(view: str) -> Callable[[Handler], Callable[[Request], Awaitable[Res
                 return _refusal(400, str(error))
             except CurationError as error:
                 # the lake is busy or away: the browser keeps what it has and asks again
-                logging.getLogger(__name__).warning("%s: %s", request.url.path, error)
+                events.record("request_failed", logging.WARNING, path=request.url.path, error=error)
                 return _refusal(503, str(error))
 
         return answer

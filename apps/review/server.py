@@ -13,6 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from streamlit import config
 
 from apps.review import drawing_routes, headers, routes
+from curation import events
 
 #: A page elsewhere may point its own name to this machine (DNS rebinding); its name is not in this list.
 LOCAL_HOSTS = ["127.0.0.1", "localhost"]
@@ -28,6 +29,7 @@ def hosts() -> list[str]:
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Open the app in a browser here, where it was asked for, once the server listens."""
+    events.append_to_file_of_environment()
     url = os.environ.get("CURATION_OPEN_IN_BROWSER")
     if url:
         asyncio.get_running_loop().call_later(1, webbrowser.open, url)

@@ -10,8 +10,8 @@ import typer
 from curation.cli.options import At, Format, Out, OutputFormat, Workspace, open_lake
 from curation.cli.output import console, messages, print_table
 from curation.errors import CurationError, QueryError
+from curation.events import without_secrets
 from curation.lake import Lake
-from curation.storage import without_secrets
 
 
 def register(app: typer.Typer) -> None:

@@ -26,9 +26,10 @@ from curation.engine.content_hashes import TableHash
 from curation.engine.manifest import FileHash, Manifest
 from curation.engine.releases import OnStep, untold
 from curation.errors import InputError, LakeError
+from curation.events import without_secrets
 from curation.lake import DEFAULT_CATALOG, WORKSPACE_FILE, Lake
 from curation.schemas import TABLES
-from curation.storage import Storage, s3_filesystem, without_secrets
+from curation.storage import Storage, s3_filesystem
 
 #: Folders of a backup.
 CATALOG, DATA, REST = "catalog", "data", "rest"

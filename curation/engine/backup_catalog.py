@@ -14,7 +14,8 @@ import duckdb
 from curation import catalogs
 from curation.connections import connect
 from curation.errors import InputError, LakeError
-from curation.storage import quote, without_secrets
+from curation.events import without_secrets
+from curation.storage import quote
 
 SQLITE_FILE, DECLARATIONS = "catalog.sqlite", "tables.json"
 #: SQLite's own copying, in a process of its own: a second SQLite in this one would drop DuckDB's locks on the file.

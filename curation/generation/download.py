@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import http.client
 import json
+import logging
 import os
 import time
 import urllib.error
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from curation import events
 from curation.errors import DownloadError
 
 #: Bytes had so far, bytes in all (None where the server does not say).
@@ -133,6 +135,7 @@ def _fill(part: _Part, on_progress: OnProgress | None, pause_s: float) -> None:
                 f"{part.url}: {fault}, {idle} times in a row, after {part.size:,} bytes; "
                 "check the network or HTTPS_PROXY and run the same command: it goes on from there"
             )
+        events.record("download_interrupted", logging.WARNING, url=part.url, fault=fault, n_bytes=part.size)
         time.sleep(pause_s * 2**idle)
 
 

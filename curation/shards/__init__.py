@@ -18,6 +18,7 @@ from itertools import islice
 import duckdb
 import pyarrow as pa
 
+from curation import events
 from curation.errors import InputError
 from curation.lake import Lake, add_files, insert
 from curation.schemas import TABLES
@@ -161,6 +162,7 @@ def run(
     for done in _computed(task, waiting(), workers, engine):
         if commit(lake, done):
             summary.add(done)
+            _record(done)
         else:
             summary.n_skipped += 1
         if on_done:
@@ -255,6 +257,20 @@ def _die_with_parent() -> None:
 def _finished(lake: Lake) -> set[tuple[int, str, str]]:
     rows = lake.query("SELECT run_id, work, shard FROM shards").to_pydict()
     return set(zip(*rows.values(), strict=True))
+
+
+def _record(done: Done) -> None:
+    shard = done.shard
+    events.record(
+        "shard_committed",
+        run=shard.run_id,
+        work=shard.work,
+        shard=shard.name,
+        n_images=done.n_images,
+        n_masks=done.n_masks,
+        n_problems=done.problems.num_rows,
+        took_s=done.took_s,
+    )
 
 
 def _row(done: Done) -> dict:

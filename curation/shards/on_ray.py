@@ -8,12 +8,14 @@ Workers read the workspace's folder, its pictures and the cache of models at the
 variables from their own environment. The catalog is for this process alone to write to.
 """
 
+import logging
 import os
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from curation import events
 from curation.errors import CurationError, LakeError, MissingExtraError
 from curation.settings import RAY
 from curation.shards import Done, Engine, Shard, ShardTask
@@ -167,6 +169,7 @@ class _Crew:
 
     def _count_loss(self, name: str, error: Exception) -> None:
         self.n_losses[name] += 1
+        events.record("worker_lost", logging.WARNING, shard=name, error=type(error).__name__)
         if self.n_losses[name] > RAY.most_losses:
             what = f"shard {name} lost its worker" if name else "a worker failed to start"
             raise CurationError(
