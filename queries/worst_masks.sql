@@ -1,7 +1,8 @@
 /*
 title: Worst masks
 about: >
-  The masks that agree least with gold, worst first, with the model's own opinion of them beside it.
+  The masks that agree least with gold, worst first, with the model's own opinion of them beside it; masks
+  that lie in crowd gold are left out.
   `curation browse sync --report worst_masks` shows them in the FiftyOne App.
 grain: one mask against one gold run
 params:
@@ -41,6 +42,7 @@ INNER JOIN current_masks AS masks USING (run_id, mask_id)
 LEFT JOIN images ON masks.run_id = images.run_id AND masks.image_id = images.image_id
 WHERE
     matches.gold_iou < $below_iou
+    AND coalesce(matches.coco_ignored, 0) & 1 = 0
     AND ($run_id IS NULL OR matches.run_id = $run_id)
     AND ($gold_run_id IS NULL OR matches.gold_run_id = $gold_run_id)
 ORDER BY matches.gold_iou, masks.mask_id, matches.gold_run_id

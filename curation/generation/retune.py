@@ -12,9 +12,11 @@ from curation.generation.presets import GenerationSettings
 from curation.generation.replay import RETUNABLE, Replayed, SourceRun, StoredLedger, ledgers
 from curation.generation.selection import raw_masks
 from curation.lake import Lake
-from curation.masks import Runs, iou
+from curation.masks import Runs, areas, intersections
 from curation.measures import stored
-from curation.measures.partners import NO_PARTNER, one_to_one
+from curation.measures.gold import crowd_ious, crowds
+from curation.measures.image import ImageMasks
+from curation.measures.partners import NO_PARTNER, greedy, one_to_one
 from curation.measures.work import gold_runs
 
 #: Images read at once: 300,000 candidates of a grid of 32 x 32 points.
@@ -158,7 +160,7 @@ class Retuning:
             lake.con.unregister("outcomes")
             lake.con.unregister("settings")
 
-    def _of_image(self, stored_ledger: StoredLedger, gold: Runs | None) -> list[dict]:
+    def _of_image(self, stored_ledger: StoredLedger, gold: ImageMasks | None) -> list[dict]:
         image, ledger = stored_ledger.image, stored_ledger.ledger
         own, judged = None, self.verdicts.get(image.image_id, NOBODY)
         if self.verdicts:
@@ -166,7 +168,7 @@ class Retuning:
         ious = known = None
         if gold is not None:
             known = np.array(sorted(ledger.runs), np.int64)
-            ious = iou(raw_masks(ledger, known, image.height_px, image.width_px), gold)
+            ious = _ious(raw_masks(ledger, known, image.height_px, image.width_px), gold)
         rows = []
         for number, settings in enumerate(self.settings):
             replayed = stored_ledger.replay(settings)
@@ -177,7 +179,7 @@ class Retuning:
                 "n_small": int((replayed.area_px < SMALL_AREA_PX).sum()),
             }
             if gold is not None:
-                row |= _agreement(replayed, gold, known, ious)
+                row |= _agreement(replayed, ledger.predicted_iou[replayed.kept], gold, known, ious)
             if own is not None:
                 # Cleaned otherwise, a mask is not the one that raters saw.
                 is_as_seen = settings.min_region_px == self.run.settings.min_region_px
@@ -185,13 +187,13 @@ class Retuning:
             rows.append(row)
         return rows
 
-    def _gold(self, lake: Lake, first: int, stop: int) -> dict[int, Runs]:
+    def _gold(self, lake: Lake, first: int, stop: int) -> dict[int, ImageMasks]:
+        """By image; matching tells of invalid gold."""
         if self.gold_run_id is None:
             return {}
         images = stored.gold_images(lake, self.gold_run_id, self.run.run_id, first, stop)
         return {
-            image.image_id: masks.without_crowds().runs  # what matching does; it also tells of invalid gold
-            for image, masks, _ in stored.masks(lake, stored.GOLD_MASKS_SQL, images)
+            image.image_id: masks for image, masks, _ in stored.masks(lake, stored.GOLD_MASKS_SQL, images)
         }
 
 
@@ -221,22 +223,35 @@ def _acceptance(kept: np.ndarray, own: np.ndarray, judged: Judged) -> dict[str, 
     }
 
 
-def _agreement(replayed: Replayed, gold: Runs, known: np.ndarray, ious: np.ndarray) -> dict[str, float]:
-    """Sums over one image; `ious` (M, G) are those of the candidates `known` (M,), rising, as the model made them."""
+def _ious(masks: Runs, gold: ImageMasks) -> np.ndarray:
+    return crowd_ious(intersections(masks, gold.runs), areas(masks), gold)
+
+
+def _agreement(
+    replayed: Replayed, scores: np.ndarray, gold: ImageMasks, known: np.ndarray, ious: np.ndarray
+) -> dict[str, float]:
+    """Sums over one image, as `gold_matches` would give them; `scores` (K,) are those of the kept, `ious` (M, G) those of the
+    candidates `known` (M,), rising, as the model made them.
+    """
+    is_known = np.ones(len(replayed.kept), bool)
     if replayed.masks is not None:  # cleaned, so other masks than the model's
-        of_kept, n_unknown = iou(replayed.masks, gold), 0
+        of_kept = _ious(replayed.masks, gold)
     else:
-        place = np.searchsorted(known, replayed.kept)
         is_known = np.isin(replayed.kept, known, assume_unique=True)
-        of_kept, n_unknown = ious[place[is_known]], int((~is_known).sum())
+        of_kept = ious[np.searchsorted(known, replayed.kept[is_known])]
+    is_crowd, is_judged = crowds(gold), np.ones(len(of_kept), bool)
+    if is_crowd.any():
+        ranks = np.argsort(np.argsort(-scores[is_known], kind="stable"), kind="stable")
+        is_judged = greedy(of_kept, ranks, is_crowd).ignored & 1 == 0
+        of_kept = of_kept[:, ~is_crowd]
     partners = one_to_one(of_kept)
     matched = np.flatnonzero(partners != NO_PARTNER)
-    best, found = of_kept.max(axis=1, initial=0.0), of_kept[matched, partners[matched]]
+    best, found = of_kept[is_judged].max(axis=1, initial=0.0), of_kept[matched, partners[matched]]
     sums = {
-        "n_unknown": n_unknown,
-        "n_judged": len(of_kept),
+        "n_unknown": int((~is_known).sum()),
+        "n_judged": len(best),
         "sum_gold_iou": float(best.sum()),
-        "n_gold": len(gold),
+        "n_gold": int((~is_crowd).sum()),
     }
     for threshold in THRESHOLDS:
         percent = round(100 * threshold)

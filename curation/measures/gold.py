@@ -28,10 +28,9 @@ def match_gold(image: ImageMasks, gold: ImageMasks) -> pa.Table:
             f"gold: image {gold.image_id} of {gold.width_px} x {gold.height_px} px came for image {image.image_id} "
             f"of {image.width_px} x {image.height_px} px; both must be read from the same picture"
         )
-    is_crowd = np.zeros(len(gold), bool) if gold.is_crowd is None else gold.is_crowd
+    is_crowd = crowds(gold)
     shared_px = intersections(image.runs, gold.runs)
-    whole_px = image.area_px[:, None] + gold.area_px[None, :] - shared_px
-    ious = shared_px / np.maximum(np.where(is_crowd[None, :], image.area_px[:, None], whole_px), 1)
+    ious = crowd_ious(shared_px, image.area_px, gold)
     coco = greedy(ious, image.score_ranks, is_crowd)
     coco_found = coco.found[~is_crowd]
     gold, shared_px, ious = gold.without_crowds(), shared_px[:, ~is_crowd], ious[:, ~is_crowd]
@@ -56,6 +55,19 @@ def match_gold(image: ImageMasks, gold: ImageMasks) -> pa.Table:
     }
     keys = {"run_id": image.run_id, "gold_run_id": gold.run_id, "image_id": image.image_id}
     return pa.concat_tables([_rows(keys, len(image), of_masks), _rows(keys, len(missed), of_misses)])
+
+
+def crowds(gold: ImageMasks) -> np.ndarray:
+    """Which gold masks stand for many objects, bool (M,)."""
+    return np.zeros(len(gold), bool) if gold.is_crowd is None else gold.is_crowd
+
+
+def crowd_ious(shared_px: np.ndarray, area_px: np.ndarray, gold: ImageMasks) -> np.ndarray:
+    """IoU (N, M) of masks of `area_px` (N,) that share so many px (N, M) with gold; with crowd gold the share of the mask
+    that lies in it, as COCO has it.
+    """
+    whole_px = area_px[:, None] + gold.area_px[None, :] - shared_px
+    return shared_px / np.maximum(np.where(crowds(gold)[None, :], area_px[:, None], whole_px), 1)
 
 
 def _of_best_and_partner(
