@@ -1,6 +1,7 @@
 """Workspaces to judge, and `curation app` as people start it."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -99,10 +100,14 @@ def free_port() -> int:
 
 
 class App:
-    """`curation app` of a workspace, in a process of its own."""
+    """`curation app` of a workspace, in a process of its own.
 
-    def __init__(self, root: Path, port: int | None = None) -> None:
+    It finds no model unless `has_model`: each picture that is opened would be encoded for clicks that no one makes.
+    """
+
+    def __init__(self, root: Path, port: int | None = None, has_model: bool = False) -> None:
         self.root = root
+        self.has_model = has_model
         self.port = port or free_port()
         self.process: subprocess.Popen | None = None
 
@@ -114,7 +119,10 @@ class App:
         words = ["app", "--workspace", str(self.root), "--port", str(self.port)]
         words += ["--browser" if opens_browser else "--no-browser"]
         self.log = (self.root / "app.log").open("ab")
-        self.process = subprocess.Popen([sys.executable, "-c", RUN, *words], stdout=self.log, stderr=self.log)
+        env = os.environ | ({} if self.has_model else {"CURATION_CACHE": str(self.root / "no models")})
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", RUN, *words], stdout=self.log, stderr=self.log, env=env
+        )
         try:
             self._wait(time.monotonic() + patience_s)
         except BaseException:

@@ -19,7 +19,9 @@ OPEN = '.draw[data-mask]:not([data-mask=""])'
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
     pytest.importorskip("streamlit", reason="streamlit is not installed")
-    running = served.App(drawn.make_workspace(tmp_path_factory.mktemp("correct") / "workspace", 6)).start()
+    running = served.App(
+        drawn.make_workspace(tmp_path_factory.mktemp("correct") / "workspace", 6), has_model=True
+    ).start()
     yield running
     running.stop()
 

@@ -36,7 +36,7 @@ def root(tmp_path):
 @pytest.fixture
 def running(root):
     pytest.importorskip("streamlit", reason="streamlit is not installed")
-    running = served.App(root).start()
+    running = served.App(root, has_model=True).start()
     yield running
     running.stop()
 
