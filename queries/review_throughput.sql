@@ -2,9 +2,10 @@
 title: Review throughput
 about: >
   How fast people judge and correct, day by day (UTC). The time of a verdict is the gap since the rater's
-  verdict before it; gaps over `break_s` are pauses, so `verdicts_per_hour` is of active time, and a day's
-  first verdict and those after a pause have none. Hidden checks, skips and what was later taken back count
-  as work that was done. Intervals are 95 %, design-based, and take the image as the cluster.
+  verdict before it; gaps over `break_s` are pauses, so `verdicts_per_hour` is of active time; a day's first
+  verdict, those after a pause and those that came with others at one moment have none. Hidden checks, skips
+  and what was later taken back count as work that was done. Intervals are 95 %, design-based, and take the
+  image as the cluster.
 grain: one rater on one day
 params:
   sample: {type: VARCHAR, default: null, about: only this sample; null takes all}
@@ -47,7 +48,7 @@ judged_images AS (
         rater,
         image_id,
         coalesce(sum(gap_s) FILTER (WHERE gap_s <= $break_s), 0) AS active_s,
-        count(*) FILTER (WHERE gap_s <= $break_s) AS n_timed
+        count(*) FILTER (WHERE gap_s > 0 AND gap_s <= $break_s) AS n_timed
     FROM given
     GROUP BY given_on, rater, image_id
 ),

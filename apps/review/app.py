@@ -54,6 +54,10 @@ VIEWS = (
 )
 
 
+#: Streamlit leaves a sixth of a laptop's screen free above a page.
+STYLE = "<style>.stMainBlockContainer { padding-top: 5rem; }</style>"
+
+
 def main() -> None:
     st.set_page_config(
         page_title="curation",
@@ -61,6 +65,7 @@ def main() -> None:
         layout="wide",
         initial_sidebar_state="collapsed",
     )
+    st.html(STYLE)
     if not identity.is_known():
         # Each page asks by itself, so that an address stays the one that was called.
         st.navigation(_pages([(view, identity.ask, False) for view in VIEWS]), position="hidden").run()

@@ -70,7 +70,7 @@ _RATERS = """
             rater,
             count(*) AS n_verdicts,
             max(given_at) AS last_at,
-            3600 * count(*) FILTER (WHERE gap_s <= $break_s)
+            3600 * count(*) FILTER (WHERE gap_s > 0 AND gap_s <= $break_s)
             / nullif(sum(gap_s) FILTER (WHERE gap_s <= $break_s), 0) AS verdicts_per_hour
         FROM judged
         GROUP BY rater

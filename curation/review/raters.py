@@ -16,8 +16,8 @@ from curation.lake import Lake
 from curation.review.intervals import Interval, of_share, of_totals
 from curation.settings import REVIEW
 
-#: A trend over fewer verdicts than this tells nothing.
-LEAST_FOR_TREND = 10
+#: What is told is the change over 100 verdicts: from fewer than half of them it would be made up, not measured.
+LEAST_FOR_TREND = 50
 DESIGN = "the rater's own verdicts; cluster bootstrap, image as cluster"
 
 ROWS = pa.schema(
@@ -128,7 +128,8 @@ class Series:
 def quality(lake: Lake, sample: str | None = None, rater: str | None = None) -> pa.Table:
     """Figures of each rater as rows of ROWS; of one sample and one rater where these are given.
 
-    - `verdicts_per_hour`: of active time; gaps over `break_gap_s` are pauses.
+    - `verdicts_per_hour`: of active time; gaps over `break_gap_s` are pauses, and verdicts that came at one
+      moment, as those of a merged file do, have no time of their own.
     - `gold_agreement`, and of its parts `gold_good_accepted` and `gold_bad_refused`.
     - `repeat_equal`: hidden repeats with the same decision; `repeat_equal_accept`: accepted again, or not again.
     - `accept_share`, and its `accept_drift`: change of the share over 100 verdicts, by least squares; `gold_drift` is that
@@ -192,7 +193,7 @@ def _figures(series: Series) -> Iterator[dict]:
 
 def _speed(series: Series) -> Iterator[dict]:
     """Verdicts an hour, as one over the mean time of a verdict: a sum of times behaves better than its inverse."""
-    is_active = series.gaps_s <= REVIEW.break_gap_s
+    is_active = (series.gaps_s > 0) & (series.gaps_s <= REVIEW.break_gap_s)
     seconds = series.gaps_s[is_active]
     if not seconds.sum() > 0:
         return

@@ -117,6 +117,11 @@ def test_what_is_uncovered_is_asked_about_before_the_next_image(app, drawer):
     assert "not judged yet" in drawer.text(".saying")
     drawer.press("Shift+A")
     drawer.wait('.saved[data-pending="0"]')
+    # What was accepted at once shares the time that it took: nobody judges a million masks an hour.
+    given = rows(app, f"FROM current_verdicts WHERE rater = 'Ines' AND image_id <> {first} ORDER BY given_at")
+    gap_s = (given[-1]["given_at"] - given[0]["given_at"]).total_seconds()
+    assert len(given) > 1
+    assert gap_s == pytest.approx(sum(row["took_s"] for row in given[1:]), abs=0.01)
 
 
 def test_people_on_one_image_hear_of_each_other_and_answers_are_not_asked_for_again(app, drawer):

@@ -43,6 +43,9 @@ function colour(index) {
   return `hsl(${Math.round(137.508 * index + 330) % 360} 90% ${index % 2 ? 66 : 56}%)`;
 }
 
+/** A longer look counts as an absence, not as work. */
+const LONGEST_LOOK_S = 120;
+
 /** An open page keeps its image so often. */
 const HEARTBEAT_MS = 120_000;
 
@@ -286,16 +289,17 @@ class ImagePage extends DrawPage {
     return this.choose(-1);
   }
 
-  /** One verdict a mask, which replaces what this rater said of it here before; the time is shared among them. */
+  /** One verdict a mask, which replaces what this rater said of it here before; the time since the last is shared out. */
   give(masks, decision) {
     const now = performance.now();
-    const tookS = (now - this.lastAt) / 1000 / masks.length;
+    const tookS = Math.min((now - this.lastAt) / 1000, LONGEST_LOOK_S) / masks.length;
     this.lastAt = now;
     const entries = masks.map((mask) => ({ mask, before: mask.state, verdict_id: uuid() }));
-    for (const entry of entries) {
-      this.verdicts.add(this.verdict(entry.mask, decision, entry.verdict_id, tookS, null));
-      Object.assign(entry.mask, { state: decision, verdict_id: entry.verdict_id });
-    }
+    entries.forEach(({ mask, verdict_id }, index) => {
+      const agoS = (masks.length - 1 - index) * tookS;
+      this.verdicts.add(this.verdict(mask, decision, verdict_id, tookS, null, agoS));
+      Object.assign(mask, { state: decision, verdict_id });
+    });
     this.given.push(entries);
     if (decision === "reject" || entries.some(({ before }) => before === "reject")) this.refreshRegions();
     this.refresh();
@@ -316,8 +320,8 @@ class ImagePage extends DrawPage {
     return this.choose(this.masks.indexOf(entries[0].mask));
   }
 
-  verdict(mask, decision, verdict_id, took_s, replaces) {
-    const given_at = new Date().toISOString();
+  verdict(mask, decision, verdict_id, took_s, replaces, agoS = 0) {
+    const given_at = new Date(Date.now() - 1000 * agoS).toISOString();
     return { verdict_id, mask: mask.mask, decision, rating: null, reasons: [], note: null, replaces, took_s, given_at };
   }
 
