@@ -169,12 +169,12 @@ def _plan_file(
                 'belong to: give an object with "images" and "annotations", or name the instances file that lists '
                 "the images (`curation import coco … --instances FILE`)"
             )
-        annotations = _list(file, data, None)
+        annotations = _list(file, data)
         owner, owner_number, parts = listed, listed_number, _members(listed)
     else:
         owner, owner_number, parts = file, number, _members(file)
-        annotations = _list(file, data, _required(file, parts, "annotations"))
-    images = _list(owner, np.frombuffer(mapped(owner), np.uint8), _required(owner, parts, "images"))
+        annotations = _list(file, data, parts, "annotations")
+    images = _list(owner, np.frombuffer(mapped(owner), np.uint8), parts, "images")
     names = _names(owner, parts)
     _write_items(file, number, owner, owner_number, images, annotations, writer)
     return names
@@ -314,11 +314,16 @@ def _required(file: CocoFile, parts: Mapping[str, tuple[int, int]], name: str) -
     return parts[name]
 
 
-def _list(file: CocoFile, data: np.ndarray, bounds: tuple[int, int] | None) -> np.ndarray:
+def _list(
+    file: CocoFile, data: np.ndarray, parts: Mapping[str, tuple[int, int]] | None = None, name: str = ""
+) -> np.ndarray:
+    """Elements of the list that lies in the part `name`, or that the whole file is."""
+    bounds = () if parts is None else _required(file, parts, name)
     try:
-        return json_slices.elements(data, *(bounds or ()))
+        return json_slices.elements(data, *bounds)
     except RecordError as error:
-        raise InputError(f"{file.uri}: {error}") from error
+        where = f'{file.uri}: "{name}"' if name else file.uri
+        raise InputError(f"{where}: {error}") from error
 
 
 @lru_cache(maxsize=8)

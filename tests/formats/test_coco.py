@@ -197,7 +197,7 @@ def test_an_image_without_annotations_is_kept(lake, tmp_path):
         ([{"image_id": 1, "segmentation": []}], "a bare list came"),
         ({"annotations": []}, "'annotations' came; a COCO file has"),
         ({"image": {}, "annotations": []}, "import them as sa1b"),
-        ({"images": [], "annotations": {}}, "no JSON list"),
+        ({"images": [], "annotations": {}}, '"annotations": this is no JSON list'),
         ({"images": [], "annotations": [], "categories": [{"id": 1}]}, r"categories\[0\]"),
     ],
 )
