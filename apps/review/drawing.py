@@ -15,7 +15,7 @@ from curation import ids, masks
 from curation.errors import InputError
 from curation.lake import Lake
 from curation.masks import Runs
-from curation.review import batches, drawing, image_mode, queue, withdrawals
+from curation.review import batches, drawing, image_mode, queue, rules, withdrawals
 from curation.settings import REVIEW
 
 #: Masks to mend that a page holds: the one at hand, and the next, whose picture is fetched meanwhile.
@@ -96,13 +96,15 @@ _IMAGES = """
 
 
 def samples_to_mend(lake: Lake, person: Person) -> dict[str, int]:
-    """Batches with the masks that wait for this person, then samples with masks that people want mended and nobody has
-    mended yet; those without any are left out.
+    """What `review.toml` puts first; else batches with the masks that wait for this person, then samples with masks that
+    people want mended and nobody has mended yet. Those without any are left out.
     """
     found = dict(zip(*lake.query(_TO_MEND).to_pydict().values(), strict=True))
-    return batches.waiting(lake, person.rater) | {
+    waiting = batches.waiting(lake, person.rater) | {
         k: n for k, n in found.items() if k not in batches.names(lake)
     }
+    urgency = rules.read(lake.root).urgency
+    return {name: waiting[name] for name in sorted(waiting, key=urgency)}
 
 
 def corrections(lake: Lake, person: Person, body: Mapping[str, object]) -> dict[str, object]:

@@ -29,6 +29,9 @@ from curation.gold.intervals import CONFIDENCE, ROUNDING, share_bounds, wilson
 from curation.sampling.response import Answers
 
 BOOTSTRAP_REPLICATES = 1_000
+#: Where fewer units than this carry the variance, such as the only bad mask of a sample, a slope goes through them
+#: whatever the score is worth.
+LEAST_FOR_SLOPE = 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def estimate(
     With a `score` of all masks of the frame the difference estimator takes part of the variance away (Cochran
     7; prediction-powered inference, Angelopoulos, Duchi and Zrnic, arXiv 2311.01453, whose power tuning is
     the slope here): R − B (mean score of the sample − of the frame), B the slope that makes the variance
-    least. `is_total`: over the known size of the frame, for figures about all of it.
+    least; 0 where too few units would tell it. `is_total`: over the known size of the frame, for figures about all of it.
     """
     y, x = np.asarray(y, np.float64), np.asarray(x, np.float64)
     weighed = of.weight[:, None] * x
@@ -85,15 +88,15 @@ def estimate(
         share = (of.weight @ y) / size
         residual = (y if is_total else y - share * x) / size
         plain = _variance(of, residual)
+        has_slope = np.zeros(x.shape[1], bool)
         if score is not None:
-            share, residual = _with_score(of, x, score, share, residual)
+            share, residual, has_slope = _with_score(of, x, score, share, residual)
         bounds_of = np.clip(share, 0, 1)
         least = ROUNDING * ((weighed / size) ** 2).sum(axis=0)
         variance, freedom = _freedom(of, residual, least, None if is_total else bounds_of, score is not None)
         n_units = _count(of.unit, x, len(of.draws), of.draws)
-        if score is not None:
-            variance = variance * _for_slope(n_units - len(of.fraction) + 1)
-        gain = np.where((variance > 0) & (score is not None), plain / variance, 1)
+        variance = np.where(has_slope, variance * _for_slope(n_units - len(of.fraction) + 1), variance)
+        gain = np.where((variance > 0) & has_slope, plain / variance, 1)
         error = np.where(weighed.any(axis=0), np.sqrt(variance), np.nan)
         effective_n = _effective_n(of, bounds_of, variance, weighed, x)
     n_masks = (x > 0).sum(axis=0)
@@ -149,16 +152,20 @@ def bootstrap_errors(of: Answers, y: np.ndarray, x: np.ndarray, seed: int = 0) -
 
 def _with_score(
     of: Answers, x: np.ndarray, score: Score, share: np.ndarray, residual: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Share (F,) and residuals (n, F) of the difference estimator."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Share (F,), residuals (n, F) and whether there is a slope (F,), of the difference estimator."""
     weighed = of.weight[:, None] * x
     size = weighed.sum(axis=0)
     values = score.values[:, None]
     mean = (weighed * values).sum(axis=0) / size
     of_score = x * (values - mean) / size
     variance = _variance(of, of_score)
-    slope = np.where(variance > 0, _variance(of, residual, of_score) / variance, 0)
-    return share - slope * (mean - score.frame_mean), residual - slope * of_score
+    deviation, counts = _deviations(of, residual)
+    part = counts[:, None] * deviation**2
+    n_carrying = part.sum(axis=0) ** 2 / (part**2).sum(axis=0)
+    has_slope = (variance > 0) & (n_carrying >= LEAST_FOR_SLOPE)
+    slope = np.where(has_slope, _variance(of, residual, of_score) / variance, 0)
+    return share - slope * (mean - score.frame_mean), residual - slope * of_score, has_slope
 
 
 def _for_slope(n_units: np.ndarray) -> np.ndarray:

@@ -198,6 +198,15 @@ def test_a_score_takes_variance_away_as_far_as_it_agrees(frame):
     assert told.gain[0] > 1.2
 
 
+def test_a_score_is_left_out_where_one_mask_would_tell_its_slope(frame):
+    draw = designs.simple(len(frame.image), 30, np.random.default_rng(0))
+    of, score = all_answer(drawn("srs", draw, frame.image)), frame.score[draw.places]
+    is_good = score > score.min()  # a line through the only bad mask promises the world
+    plain = share_of(of, is_good)
+    scored = share_of(of, is_good, score=Score(score, np.array([frame.score.mean()])))
+    assert (scored.estimate[0], scored.error[0], scored.gain[0]) == (plain.estimate[0], plain.error[0], 1)
+
+
 @pytest.mark.parametrize("case", simulation.CASES, ids=lambda case: case.name)
 def test_the_bootstrap_agrees_with_the_formula(case):
     frame = simulation.population(200, 0.8, 0.2, seed=3)
