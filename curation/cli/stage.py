@@ -13,7 +13,10 @@ from curation.cli.output import console, print_table
 
 Limit = Annotated[
     list[str] | None,
-    typer.Option("--set", help="NAME=VALUE: another limit (parameters of the report readiness); repeatable."),
+    typer.Option(
+        "--set",
+        help="NAME=VALUE: another limit, or gold_run_id (parameters of the report readiness); repeatable.",
+    ),
 ]
 
 
@@ -34,9 +37,11 @@ def status(
 
     Other formats than the table, and files, hold the readiness of every stage and cycle.
     """
+    given, of_stages = assignments("--set", limits), queries.get("stage_evolution")
+    shared = {p.name: given[p.name] for p in of_stages.params if p.name in given}
     with open_lake(workspace, at, read_only=True) as lake:
-        evolution = queries.get("stage_evolution").run(lake)
-        readiness = queries.get("readiness").run(lake, **assignments("--set", limits))
+        evolution = of_stages.run(lake, **shared)
+        readiness = queries.get("readiness").run(lake, **given)
     if output_format is not Format.table or out is not None:
         print_table(readiness, output_format, out)
         return

@@ -35,7 +35,11 @@ def draw(curve: pa.Table, swept: Sequence[str], path: Path) -> None:
     ]
     panels = [_panel(alt, [row for row in rows if row["figure"] == name], name, swept) for name in figures]
     n_images, n_gold = curve["n_images"][0].as_py(), curve["n_gold_images"][0].as_py()
-    subtitle = f"{n_images:,} images, {n_gold:,} of them with gold; bands: 95 % intervals, image as cluster; dashed: the run's own setting"
+    n_verdicts = curve["n_verdicts"][0].as_py() or 0
+    subtitle = (
+        f"{n_images:,} images, {n_gold:,} of them with gold, {n_verdicts:,} verdicts; bands: 95 % intervals, image as cluster; "
+        "dashed: the run's own setting"
+    )
     chart = alt.concat(*panels, columns=3, spacing=SPACING_PX).properties(
         title=alt.TitleParams(
             "What other thresholds would keep",
@@ -63,10 +67,10 @@ def _long(row: dict, name: str) -> dict:
 
 def _panel(alt, rows: list[dict], name: str, swept: Sequence[str]):
     own = [row for row in rows if row["is_own"]]
-    x_axis = alt.Axis(title=swept[0].replace("_", " "), grid=False)
+    x_axis = alt.Axis(title=_named(swept[0]), grid=False)
     x = alt.X(f"{swept[0]}:Q", axis=x_axis, scale=alt.Scale(zero=False))
     y_axis, scale = alt.Axis(title=None, tickCount=5), alt.Scale(zero=False)
-    legend = alt.Legend(title=swept[-1].replace("_", " "), symbolOpacity=1)
+    legend = alt.Legend(title=_named(swept[-1]), symbolOpacity=1)
     color = [alt.Color(f"{swept[1]}:O", legend=legend)] if len(swept) == 2 else []
     base = alt.Chart(alt.Data(values=[row for row in rows if not row["is_own"]]))
     band = base.mark_area(opacity=0.18).encode(
@@ -76,3 +80,7 @@ def _panel(alt, rows: list[dict], name: str, swept: Sequence[str]):
     rule = alt.Chart(alt.Data(values=own)).mark_rule(strokeDash=[5, 4], color=colour("soft")).encode(x)
     title = alt.TitleParams(FIGURES[name], anchor="start", fontSize=13, offset=8)
     return alt.layer(band, line, rule).properties(width=WIDTH_PX, height=HEIGHT_PX, title=title)
+
+
+def _named(setting: str) -> str:
+    return setting.replace("_", " ").replace("iou", "IoU")

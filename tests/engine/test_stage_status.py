@@ -41,5 +41,11 @@ def test_another_limit_changes_the_verdict(lake):
     assert '"met"' in line("--set", "min_auto_accept_rate=0.2")
 
 
+def test_both_tables_hear_of_a_limit_that_both_know(lake):
+    write_run(lake, {k: [0.95, 0.6, 0.55] for k in range(20)})
+    assert status(lake).count("0.3333 [") == 2  # a third of the masks is over 0.9
+    assert "0.3333 [" not in status(lake, "--set", "auto_accept=0.2")
+
+
 def test_an_empty_lake_has_no_stage(lake):
     assert "Stages and cycles" in status(lake)

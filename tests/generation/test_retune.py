@@ -191,7 +191,7 @@ def test_sweep_has_a_row_a_setting_after_the_runs_own(workspace, loose_run, tmp_
     lines = [line for line in printed.splitlines() if line[:1].isdigit()]
     assert [line.split(",")[0] for line in lines] == ["0.5", "0.4", "0.4", "0.5", "0.5", "0.6", "0.6"]
     assert lines[0] == lines[4]  # the same setting gives the same row
-    assert "predicted iou threshold" in out.read_text()
+    assert "predicted IoU threshold" in out.read_text()
 
 
 def test_gold_figures_are_those_of_matching_the_rerun(images, checkpoint, workspace, loose_run):
