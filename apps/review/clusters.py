@@ -146,7 +146,7 @@ def chart(found: list[dict], shown: list[int], chosen: int) -> Any:
     of_cluster = {"title": "cluster", "legend": legend, "sort": None}
     colours = alt.Scale(domain=shown, range=[colour(role) for role, _ in looks])
     shapes = alt.Scale(domain=shown, range=[shape for _, shape in looks])
-    axis = {"format": ".0f", "tickCount": 5}
+    axis = {"format": ".1~f", "tickCount": 5}
     base = (
         alt.Chart(alt.Data(values=found))
         .mark_point(filled=True, strokeWidth=0)

@@ -44,10 +44,15 @@ def _missing(row: dict) -> str:
         )
     if not row["n_calibration_masks"]:
         return f"There are no labels: at least {row['more_reviews']:,} reviews, and every one of them good, are needed. Draw them with `curation sample draw`."
-    text = f"About {row['more_reviews']:,} more reviews, drawn as these, are needed; on other images fewer will do. "
+    text = f"About {_about(row['more_reviews'])} more reviews, drawn as these, are needed; on other images fewer will do. "
     if row["design"].startswith("for images"):
         text += "For these very masks, --population frame asks for fewer. "
     return text + "No mask is accepted until then."
+
+
+def _about(number: int) -> str:
+    """Two digits, as many as a forecast has."""
+    return f"{float(f'{number:.2g}'):,.0f}"
 
 
 def _share(row: dict, share: str, bound: str, what: str) -> str:

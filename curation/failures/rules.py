@@ -36,12 +36,14 @@ class Condition:
 
     @property
     def sql(self) -> str:
+        sql = self.attribute.sql
+        of = sql if sql.isidentifier() else f"({sql})"  # people read and type it
         if self.value is True:
-            return f"({self.attribute.sql})"
+            return of
         if isinstance(self.value, str):
             text = self.value.replace("'", "''")
-            return f"CAST(({self.attribute.sql}) AS VARCHAR) = '{text}'"
-        return f"({self.attribute.sql}) {self.operator} {self.value!r}"
+            return f"CAST({of} AS VARCHAR) = '{text}'"
+        return f"{of} {self.operator} {self.value!r}"
 
     def holds(self, values: Mapping[str, Values], at: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Whether it holds for the masks `at` these places, bool (n,); not where the value is not known."""

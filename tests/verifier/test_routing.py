@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from curation.cli import app
+from curation.cli import app, route_tables
 from curation.errors import InputError, QueryError
 from curation.lake import Lake
 from curation.sampling import samples
@@ -206,6 +206,12 @@ def test_what_does_not_fit_is_refused(judged, changes, error, message):
     with pytest.raises(error, match=message):
         routing.route(judged, Request(**changes))
     assert "routing-1" not in judged.query("SELECT routing FROM routings")["routing"].to_pylist()
+
+
+def test_what_is_missing_is_told_with_as_many_digits_as_a_forecast_has(judged):
+    row = routing.route(judged, Request(score="predicted_iou", max_bad=0.0001)).row
+    told = " ".join(route_tables.of_promise(row | {"more_reviews": 75_163}))
+    assert "About 75,000 more reviews" in told
 
 
 def test_names_are_taken_once_and_an_empty_lake_is_refused(judged, lake):
