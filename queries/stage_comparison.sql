@@ -3,9 +3,10 @@ title: Stage comparison
 about: >
   The stages of the data engine side by side: how many masks, how small, how good. Each image counts once a
   stage, with the newest run of the stage's newest cycle that read it, so a retuned run stands for the one
-  it came from. A `_change` is the difference to the stage before; images that both stages read are compared
-  with themselves. Intervals are 95 % and take the image as the cluster; a change whose interval holds 0 is
-  not shown to be one.
+  it came from. Masks that people added to it in the app count among its masks; figures against gold are of
+  what the run made. A `_change` is the difference to the stage before; images that both stages read are
+  compared with themselves. Intervals are 95 % and take the image as the cluster; a change whose interval
+  holds 0 is not shown to be one.
 grain: one stage
 params:
   gold_run_id: {type: INTEGER, default: null, about: only this gold run; null takes every gold run together}
@@ -101,6 +102,20 @@ masks_of_image AS (
     GROUP BY run_id, image_id
 ),
 
+-- What people drew because the run had missed it; a correction stands for a mask that is counted already.
+added_to_image AS (
+    SELECT
+        runs.parent_run_id AS run_id,
+        masks.image_id,
+        count(*) AS n_masks,
+        count(*) FILTER (WHERE masks.area_px < $small_area_px) AS n_small
+    FROM masks
+    INNER JOIN runs USING (run_id)
+    ANTI JOIN withdrawn_masks USING (mask_id)
+    WHERE runs.kind = 'correct' AND masks.supersedes IS NULL
+    GROUP BY runs.parent_run_id, masks.image_id
+),
+
 -- A mask that lies in crowd gold is neither right nor wrong.
 matched AS (
     SELECT
@@ -132,8 +147,8 @@ per_image AS (
         readings.stage,
         readings.run_id,
         readings.image_id,
-        coalesce(masks_of_image.n_masks, 0) AS n_masks,
-        masks_of_image.n_small,
+        coalesce(masks_of_image.n_masks, 0) + coalesce(added_to_image.n_masks, 0) AS n_masks,
+        coalesce(masks_of_image.n_small, 0) + coalesce(added_to_image.n_small, 0) AS n_small,
         masks_of_image.n_predicted,
         masks_of_image.sum_predicted_iou,
         masks_of_image.n_accepted,
@@ -146,6 +161,7 @@ per_image AS (
         CASE WHEN gold_of_image.n_unbounded = 0 THEN gold_of_image.n_compared END AS n_bounded
     FROM readings
     LEFT JOIN masks_of_image USING (run_id, image_id)
+    LEFT JOIN added_to_image USING (run_id, image_id)
     LEFT JOIN gold_of_image USING (run_id, image_id)
 ),
 
