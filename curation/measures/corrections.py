@@ -21,7 +21,7 @@ _LACKING = """
     FROM masks
     INNER JOIN runs ON masks.run_id = runs.run_id AND runs.kind = 'correct'
     ANTI JOIN mask_features AS features ON masks.run_id = features.run_id AND masks.mask_id = features.mask_id
-    WHERE coalesce(runs.parent_run_id = $run_id, true)
+    WHERE $run_id IS NULL OR $run_id IN (runs.run_id, runs.parent_run_id)
     ORDER BY masks.mask_id
 """
 

@@ -10,7 +10,7 @@ from apps.review import access, data, reports, tables
 from curation import conditions
 from curation.errors import CurationError
 from curation.report.page.words import counted, seconds
-from curation.review import adjudication, image_mode, queue
+from curation.review import adjudication, image_mode, queue, rules
 from curation.review.progress import Progress
 from curation.sampling import designs, samples
 from curation.sampling.frame import Scope
@@ -72,6 +72,10 @@ def _overview() -> None:
     rows = pa.Table.from_pylist([_sample_row(row, progress) for row, progress in found])
     alt = "Samples with their progress"
     tables.show(rows, SAMPLE_COLUMNS, key="queue_samples", alt=alt, config=config)
+    if len(found) > 1:
+        st.caption(
+            f"In the order in which raters meet them: the newest first, but for those that `first` in `{rules.FILE}` names."
+        )
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -113,9 +117,11 @@ def _closer() -> None:
 
 
 def _samples() -> list[tuple[dict, Progress]]:
-    """Samples, newest first, each with its progress."""
+    """Samples, each with its progress, in the order in which raters meet them, as in `data.samples`."""
     drawn = reports.ask(samples.summaries).to_pylist()[::-1]
-    return [(row, reports.ask(queue.progress, row["sample"], most_age_s=REFRESH_S)) for row in drawn]
+    found = [(row, reports.ask(queue.progress, row["sample"], most_age_s=REFRESH_S)) for row in drawn]
+    urgency = data.rules().urgency
+    return sorted(found, key=lambda one: (one[1].n_judged == one[1].n_drawn, urgency(one[1].sample)))
 
 
 def _sample_row(row: dict, progress: Progress) -> dict[str, Any]:
