@@ -2,6 +2,15 @@
 
 from curation.settings import REVIEW
 
+#: Masks that people threw out when these were sent back to them: more of them reject the mask than keep it.
+THROWN_OUT = """
+    SELECT mask_id
+    FROM current_verdicts
+    WHERE purpose = 'correct'
+    GROUP BY mask_id
+    HAVING count(*) FILTER (WHERE decision = 'reject') > count(*) FILTER (WHERE decision = 'accept')
+"""
+
 #: Of what follows. A lake whose views are of a lower version gets them anew when it is opened.
 VERSION = 2
 

@@ -19,6 +19,7 @@ from curation.sampling import frame
 from curation.sampling.frame import Frame, Scope
 from curation.schemas import TABLES
 from curation.settings import FAILURES, FailureSettings
+from curation.views import THROWN_OUT
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def find(lake: Lake, request: Request, settings: FailureSettings = FAILURES) -> 
     """
     version = lake.version()
     asked = _attributes(lake, request)
-    found = frame.read(lake, request.scope, _expressions(request, asked))
+    found, n_thrown_out = _standing(lake, frame.read(lake, request.scope, _expressions(request, asked)))
     known = labels.read(lake, found, request.labels, request.bad, request.verifier)
     in_first = search.is_discovery(found.image_id, request.seed)
     check_enough(lake, found, known, in_first, settings)
@@ -77,11 +78,29 @@ def find(lake: Lake, request: Request, settings: FailureSettings = FAILURES) -> 
     )
     groups = search.search(of, settings, request.seed)
     told = _told(request, found, known, groups, settings, version, note)
+    if n_thrown_out:
+        told["design"].append(f"{n_thrown_out:,} masks that people threw out of a batch are left out")
     if not groups.groups:
         return Finding(None, clusters.newest(lake).slice(0, 0), told)
     search_id, numbers = _keep(lake, request, found, of, placed, groups.groups, told, settings)
     newest = clusters.newest(lake)
     return Finding(search_id, newest.filter(pa.array(np.isin(newest["cluster"].to_numpy(), numbers))), told)
+
+
+def _standing(lake: Lake, found: Frame) -> tuple[Frame, int]:
+    """The frame without masks that people threw out when they were sent back, and how many these are: nothing is left to
+    be done about them, and with them no cluster would ever be fixed. A reviewer's `reject` alone throws nothing out: it
+    is a label.
+    """
+    ids = lake.con.execute(THROWN_OUT).fetchnumpy()["mask_id"]
+    kept = ~np.isin(found.mask_id, ids)
+    if not kept.any():
+        raise InputError(
+            f"{lake.root}: people threw out all {len(found):,} searched masks: none is left to search"
+        )
+    values = {name: column.filter(pa.array(kept)) for name, column in found.values.items()}
+    left = Frame(found.mask_id[kept], found.run_id[kept], found.image_id[kept], values)
+    return left, len(found) - len(left)
 
 
 def check_enough(

@@ -58,7 +58,7 @@ def numbers(
 
 def _held(lake: Lake, found: Frame, scope: Scope, earlier: list[dict]) -> list[np.ndarray]:
     """Places of the masks of the frame that each earlier cluster holds."""
-    by_rule = _by_rule(lake, scope, [known["rule"] for known in earlier if known["rule"] is not None])
+    by_rule = _by_rule(lake, found, scope, [known["rule"] for known in earlier if known["rule"] is not None])
     held = []
     for known in earlier:
         if known["rule"] in by_rule:
@@ -69,21 +69,22 @@ def _held(lake: Lake, found: Frame, scope: Scope, earlier: list[dict]) -> list[n
     return held
 
 
-def _by_rule(lake: Lake, scope: Scope, rules: list[str]) -> dict[str, np.ndarray]:
+def _by_rule(lake: Lake, found: Frame, scope: Scope, rules: list[str]) -> dict[str, np.ndarray]:
     """Places of the masks of the frame that each rule holds for; rules that cannot be asked here are left out."""
     if not rules:
         return {}
     parts = ", ".join(f"r{k} := coalesce(({rule}), false)" for k, rule in enumerate(rules))
     try:
-        read = frame.read(lake, scope, {"held": ("rules", f"struct_pack({parts})")}).values["held"]
+        read = frame.read(lake, scope, {"held": ("rules", f"struct_pack({parts})")})
     except QueryError:
         # One of them names what this lake no longer has; its masks are known all the same.
         if len(rules) == 1:
             return {}
-        return {rule: places for one in rules for rule, places in _by_rule(lake, scope, [one]).items()}
+        return {rule: places for one in rules for rule, places in _by_rule(lake, found, scope, [one]).items()}
+    held = (read.values["held"].field(f"r{k}").to_numpy(zero_copy_only=False) for k in range(len(rules)))
     return {
-        rule: np.flatnonzero(read.field(f"r{k}").to_numpy(zero_copy_only=False))
-        for k, rule in enumerate(rules)
+        rule: np.flatnonzero(np.isin(found.mask_id, read.mask_id[holds]))
+        for rule, holds in zip(rules, held, strict=True)
     }
 
 

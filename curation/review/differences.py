@@ -25,6 +25,7 @@ from curation.gold.differences import change
 from curation.lake import Lake
 from curation.review import against_gold
 from curation.review.intervals import of_totals
+from curation.views import THROWN_OUT
 
 ROWS = pa.schema(
     [
@@ -54,15 +55,9 @@ DESIGN = "gold: all masks on images with gold; verdicts: masks judged in samples
 NOW = "now"
 
 #: The masks of a version that stand, with the run that they count for.
-_STANDING = """
+_STANDING = f"""
     WITH rejected AS (
-        SELECT mask_id FROM settled_verdicts WHERE decision = 'reject'
-        UNION
-        SELECT mask_id
-        FROM current_verdicts
-        WHERE purpose = 'correct'
-        GROUP BY mask_id
-        HAVING count(*) FILTER (WHERE decision = 'reject') > count(*) FILTER (WHERE decision = 'accept')
+        SELECT mask_id FROM settled_verdicts WHERE decision = 'reject' UNION {THROWN_OUT}
     )
 
     SELECT

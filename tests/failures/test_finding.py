@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import uuid
 
 import pytest
 
@@ -10,8 +11,10 @@ from curation.errors import InputError, QueryError
 from curation.failures import clusters, tickets
 from curation.failures.finding import Request, find
 from curation.lake import Lake
+from curation.review import opening, queue, verdicts
+from curation.review.verdicts import Verdict
 from curation.sampling.frame import Scope
-from tests.failures.planted_lake import fill
+from tests.failures.planted_lake import START, fill
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,21 @@ def test_clusters_keep_their_number_and_what_was_fixed_comes_back(searched_lake)
     known = [row for row in again.clusters.to_pylist() if row["cluster"] in before.values()]
     assert {row["kind"] for row in known} == {"slice", "embedding"}
     assert of_rule(searched_lake)["status"] == "came_back"
+
+
+def test_what_people_threw_out_of_a_batch_does_not_come_back(searched_lake):
+    row = of_rule(searched_lake)
+    n_before = json.loads(row["search"])["n_masks"]
+    members = clusters.members(searched_lake, row["cluster"]).to_pylist()
+    opening.open_batch(searched_lake, opening.Request("mend", cluster=row["cluster"]))
+    while tasks := queue.next_tasks(searched_lake, "ann", "mend", 100, purposes={"correct"}):
+        given = [Verdict(str(uuid.uuid4()), "ann", "reject", task.task_id, given_at=START) for task in tasks]
+        assert not verdicts.give(searched_lake, given).refused
+    clusters.set_status(searched_lake, row["cluster"], "fixed", by="ann")
+    again = find(searched_lake, Request())
+    assert again.told["n_masks"] == n_before - len(members)
+    assert f"{len(members):,} masks that people threw out of a batch are left out" in again.told["design"]
+    assert clusters.one(searched_lake, row["cluster"])["status"] == "fixed"
 
 
 def test_a_new_generation_fails_in_the_same_clusters(searched_lake):
