@@ -96,7 +96,8 @@ def check(token: str, secret: bytes, now: float | None = None) -> Person:
     held = json.loads(payload)
     if held["until"] < (time.time() if now is None else now):
         raise AccessError("the session is over: load the page again")
-    return Person(held["rater"], held["role"], held["since"])
+    # tokens that an older version made have no beginning, and hold for a day at most
+    return Person(held["rater"], held["role"], held.get("since", 0.0))
 
 
 def log_out(root: Path, rater: str, now: float | None = None) -> None:

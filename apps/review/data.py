@@ -1,20 +1,21 @@
 """What the views and the routes ask the lake; each caller borrows a connection that no other thread uses."""
 
 import os
-import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from queue import Empty, LifoQueue
 
 from apps.review import access
 from curation.errors import LakeError
 from curation.lake import Lake
+from curation.review import queue
 from curation.review import rules as review_rules
 from curation.review.rules import Rules
 
 #: Open connections that wait for the next caller. Opening one takes about 0.3 s, so they are kept.
-_idle: "queue.LifoQueue[Lake]" = queue.LifoQueue()
+_idle: LifoQueue[Lake] = LifoQueue()
 
 
 def root() -> Path:
@@ -30,7 +31,7 @@ def lake() -> Iterator[Lake]:
     """A connection for one thread and one piece of work. One that failed is closed, not handed on."""
     try:
         borrowed = _idle.get_nowait()
-    except queue.Empty:
+    except Empty:
         borrowed = Lake.open(root())
     try:
         yield borrowed
@@ -50,9 +51,12 @@ def rules() -> Rules:
     return review_rules.read(root())
 
 
-def samples() -> list[dict[str, object]]:
-    """Samples of the workspace with their numbers of masks: those with masks that nobody has judged first, of these what
-    `review.toml` puts first, then the newest. `is_batch`: its masks are for Correct, not for Review.
+def samples(rater: str) -> list[dict[str, object]]:
+    """Samples of the workspace with their numbers of masks: those with masks for this rater first, of these what
+    `review.toml` puts first, then the newest.
+
+    `is_done`: every mask is judged, and no second opinion of this rater is wanted. `is_batch`: its masks are for Correct,
+    not for Review.
     """
     with lake() as lake_:
         rows = lake_.query(
@@ -60,7 +64,7 @@ def samples() -> list[dict[str, object]]:
             SELECT
                 samples.sample,
                 count(*) AS n_masks,
-                count(*) = count(judged.mask_id) AS is_judged,
+                count(*) = count(judged.mask_id) AS is_done,
                 samples.sample IN (SELECT batch FROM batches) AS is_batch
             FROM samples
             LEFT JOIN (
@@ -70,7 +74,11 @@ def samples() -> list[dict[str, object]]:
             ORDER BY min(samples.drawn_at) DESC, samples.sample
             """
         ).to_pylist()
-    return sorted(rows, key=lambda row: (row["is_judged"], rules().urgency(row["sample"])))
+        for row in rows:
+            if row["is_done"] and not row["is_batch"]:
+                row["is_done"] = not queue.wants_second_opinion(lake_, rater, row["sample"])
+    urgency = rules().urgency
+    return sorted(rows, key=lambda row: (row["is_done"], urgency(row["sample"])))
 
 
 @lru_cache(maxsize=100_000)

@@ -37,6 +37,7 @@ __all__ = [
     "progress",
     "release",
     "renew",
+    "wants_second_opinion",
 ]
 
 #: What every rater is given; hidden checks come with it.
@@ -114,6 +115,21 @@ def open_tasks(lake: Lake, rater: str, sample: str, now: datetime | None = None)
         {"sample": sample, "rater": rater, "now": now},
     ).to_pylist()
     return [Task(**row, is_small=row["mask_id"] in small) for row in rows]
+
+
+def wants_second_opinion(lake: Lake, rater: str, sample: str) -> bool:
+    """Whether a mask of the sample that somebody else has judged is to be judged by a second person, as this one."""
+    rows = lake.query(
+        """
+        SELECT mask_id
+        FROM current_verdicts
+        WHERE sample = $sample AND purpose IN ('review', 'double_review') AND decision <> 'skip'
+        GROUP BY mask_id
+        HAVING count(DISTINCT rater) = 1 AND NOT bool_or(rater = $rater)
+        """,
+        {"sample": sample, "rater": rater},
+    )
+    return not plan.of(lake, sample).doubles.isdisjoint(rows["mask_id"].to_pylist())
 
 
 def renew(lake: Lake, rater: str, sample: str, now: datetime | None = None) -> datetime:

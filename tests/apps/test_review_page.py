@@ -74,10 +74,10 @@ def test_the_component_is_given_the_sample_and_a_token(page):
     assert not page.exception
     assert not page.error
     served.add_sample(data.root(), "second")
-    assert [row["sample"] for row in data.samples()] == ["second", served.SAMPLE]
+    assert [row["sample"] for row in data.samples("Ann")] == ["second", served.SAMPLE]
     (data.root() / "review.toml").write_text('first = ["f*"]')
-    assert [row["sample"] for row in data.samples()] == [served.SAMPLE, "second"]
-    assert not any(row["is_judged"] or row["is_batch"] for row in data.samples())
+    assert [row["sample"] for row in data.samples("Ann")] == [served.SAMPLE, "second"]
+    assert not any(row["is_done"] or row["is_batch"] for row in data.samples("Ann"))
 
 
 AUTH = {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "c" * 32, "client_id": "id"}

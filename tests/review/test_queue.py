@@ -55,7 +55,10 @@ def ids(tasks) -> list[int]:
 
 
 def test_two_raters_get_different_masks_and_the_same_only_to_double_review(sampled):
-    ann, bob = judge_all(sampled, "ann"), judge_all(sampled, "bob")
+    ann = judge_all(sampled, "ann")
+    assert [queue.wants_second_opinion(sampled, name, "s") for name in ("ann", "bob")] == [False, True]
+    bob = judge_all(sampled, "bob")
+    assert not queue.wants_second_opinion(sampled, "eve", "s")
     first = {t.mask_id for t in ann if t.purpose == "review"}
     assert len(first) == 120
     second = {t.mask_id for t in bob if t.purpose == "double_review"}

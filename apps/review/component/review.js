@@ -179,9 +179,9 @@ class Review {
     this.refresh();
   }
 
-  /** A sample to go on with: the first that has masks which nobody had judged when the page was opened. */
+  /** A sample to go on with: the first that had masks for this rater when the page was opened. */
   get other() {
-    return this.data.samples.find(({ sample, is_judged }) => !is_judged && !this.ended.has(sample))?.sample;
+    return this.data.samples.find(({ sample, is_done }) => !is_done && !this.ended.has(sample))?.sample;
   }
 
   leave() {

@@ -13,7 +13,7 @@ def show(person: access.Person) -> None:
     mask = st.query_params.get("mask")
     chosen = st.query_params.get("sample")
     # What waits stands first: batches, then samples with masks to fix.
-    samples = list(dict.fromkeys([*waiting, *(row["sample"] for row in data.samples())]))
+    samples = list(dict.fromkeys([*waiting, *(row["sample"] for row in data.samples(person.rater))]))
     if not waiting and mask is None and chosen not in samples:
         _nothing()
         return

@@ -117,7 +117,7 @@ def _closer() -> None:
 
 
 def _samples() -> list[tuple[dict, Progress]]:
-    """Samples, each with its progress, in the order in which raters meet them, as in `data.samples`."""
+    """Samples, each with its progress, in the order in which raters meet them, but for second opinions."""
     drawn = reports.ask(samples.summaries).to_pylist()[::-1]
     found = [(row, reports.ask(queue.progress, row["sample"], most_age_s=REFRESH_S)) for row in drawn]
     urgency = data.rules().urgency

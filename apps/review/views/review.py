@@ -26,7 +26,7 @@ _component = st.components.v2.component(
 
 
 def show(person: access.Person) -> None:
-    samples = [row for row in data.samples() if not row["is_batch"]]
+    samples = [row for row in data.samples(person.rater) if not row["is_batch"]]
     if not samples:
         st.title("Nothing to judge yet")
         st.write("Draw a sample of masks, then judge it here:")
@@ -45,7 +45,7 @@ def show(person: access.Person) -> None:
             "workspace": access.workspace_key(data.root()),
             "rater": person.rater,
             "may_adjudicate": person.role == "curator",
-            "samples": [{name: row[name] for name in ("sample", "n_masks", "is_judged")} for row in samples],
+            "samples": [{name: row[name] for name in ("sample", "n_masks", "is_done")} for row in samples],
             "sample": sample,
             "reasons": list(REVIEW.reasons),
             "at_once": REVIEW.tasks_at_once,
