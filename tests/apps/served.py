@@ -85,10 +85,10 @@ def sample_rows(rows: list[dict], n_images: int, name: str = SAMPLE) -> list[dic
     ]
 
 
-def add_sample(root: Path, name: str) -> None:
-    """One more sample of all masks of a workspace, so that a test finds masks that nobody has judged."""
+def add_sample(root: Path, name: str, most: int | None = None) -> None:
+    """One more sample of all masks of a workspace, or of the first ones, so that a test finds masks that nobody has judged."""
     with Lake.open(root) as lake:
-        rows = lake.query("SELECT mask_id, run_id, image_id FROM masks ORDER BY mask_id").to_pylist()
+        rows = lake.query("SELECT mask_id, run_id, image_id FROM masks ORDER BY mask_id").to_pylist()[:most]
         n_images = len({row["image_id"] for row in rows})
         lake.append({"samples": TABLES["samples"].table(sample_rows(rows, n_images, name))}, f"sample {name}")
 

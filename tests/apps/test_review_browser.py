@@ -302,6 +302,17 @@ def test_another_sample_is_chosen_and_stays(url, browser, app):
     assert open_tasks["sample"].to_pylist() == ["other"]
 
 
+def test_who_is_done_with_a_sample_goes_on_with_the_next(url, browser, app):
+    served.add_sample(app.root, "short", most=1)
+    zoe = Reviewer(browser, f"{app.url}?sample=short", "Zoe")
+    zoe.press("a")
+    zoe.page.wait_for_selector(".message:not([hidden]) button", timeout=60_000)
+    zoe.press("Enter")
+    zoe.wait_for_mask()
+    assert zoe.page.get_by_label("Sample", exact=True).input_value() == url.partition("sample=")[2]
+    zoe.close()
+
+
 def disagree(root, sample: str) -> None:
     """Ann and Bob judge every mask, and of one they do not think alike."""
     (root / rules.FILE).write_text("[shares]\ngold_check = 0\nrepeat = 0\ndouble_review = 1")
