@@ -361,7 +361,7 @@ def _scan(lake: Lake, columns: Mapping[str, set[str]]) -> None:
 def _sum(name: str, kind: str) -> str:
     """The cheapest aggregate that must read every value."""
     if kind.startswith("list"):
-        return f'sum("{name}"[1])'
+        return f'max("{name}"[1])'
     if kind == "string":
         return f'max("{name}")'
     return f'max("{name}")' if kind.startswith("timestamp") else f'sum("{name}"::DOUBLE)'

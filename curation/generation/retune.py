@@ -28,8 +28,9 @@ THRESHOLDS = (0.5, 0.75, 0.9)
 
 DESIGN = (
     "Every mask that a setting keeps; gold figures on the images with gold, best IoU with any gold mask for shares over a "
-    "threshold, one-to-one partners for recall; a verdict counts for the masks that it stands for, of the sample's frame "
-    "(new_share: masks that the run itself did not keep, of which no verdict tells). 95 % intervals, image as cluster."
+    "threshold, one-to-one partners for recall; a verdict counts for the masks that it stands for, of the sample's frame, without "
+    "its small ones as long as none of them is judged (new_share: masks that the run itself did not keep, of which no verdict "
+    "tells). 95 % intervals, image as cluster."
 )
 
 OUTCOMES = pa.schema(
