@@ -11,6 +11,9 @@ THROWN_OUT = """
     HAVING count(*) FILTER (WHERE decision = 'reject') > count(*) FILTER (WHERE decision = 'accept')
 """
 
+#: These, and the masks of a sample of which people settled that they are no object or beyond repair.
+REJECTED = f"SELECT mask_id FROM settled_verdicts WHERE decision = 'reject' UNION {THROWN_OUT}"
+
 #: Of what follows. A lake whose views are of a lower version gets them anew when it is opened.
 VERSION = 2
 

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,10 +23,13 @@ from curation.formats import coco_export, sa1b_export
 from curation.formats.sa1b_export import ExportedRun
 from curation.lake import Lake
 from curation.schemas import TABLES
+from curation.views import REJECTED
 
 FORMATS: Mapping[str, Callable[..., int]] = {"sa1b": sa1b_export.export, "coco": coco_export.export}
 #: Folder of releases in the workspace, and of the masks in a release.
 FOLDER, MASKS = "releases", "masks"
+#: Masks that are released: those that people have not rejected.
+STANDING = f"mask_id NOT IN ({REJECTED})"
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,10 @@ def make(
 ) -> Released:
     """Freeze a version of the lake as a release: a folder that is there whole or not at all, a tag, and a row.
 
-    Exported are, for each image, the masks of the newest finished run that read it. Raises InputError where name, tag or
-    folder are taken or the format is unknown; ChecksFailedError, with nothing left behind, where a check is not passed
-    and `even_if_failing` does not allow it; LakeBusyError while another process makes the same release. `documents`
-    are written by name when the masks are.
+    Exported are, for each image, the masks of the newest finished run that read it but those that people have
+    rejected. Raises InputError where name, tag or folder are taken or the format is unknown; ChecksFailedError, with
+    nothing left behind, where a check is not passed and `even_if_failing` does not allow it; LakeBusyError while
+    another process makes the same release. `documents` are written by name when the masks are.
     """
     if request.format not in FORMATS:
         raise InputError(f"--format {request.format}: allowed are {', '.join(FORMATS)}")
@@ -205,7 +208,7 @@ def _exported(
     on_step: OnStep,
 ) -> Draft:
     """Write the masks, a folder a run."""
-    exported = tuple(sa1b_export.newest_runs(frozen))
+    exported = tuple(replace(run, where=STANDING) for run in sa1b_export.newest_runs(frozen))
     n_masks = 0
     with on_step("masks", sum(run.n_images for run in exported)) as on_image:
         for run in exported:

@@ -66,7 +66,7 @@ def _what(of: Released, draft: Draft) -> Iterator[str]:
     yield ""
     yield f"- {FORMAT_WORDS[draft.request.format]}; below `{MASKS}/`, a folder a run."
     yield f"- {counted(draft.n_images, 'image')}, each with the masks of the newest run that read it."
-    yield f"- {counted(draft.n_masks, 'mask')}."
+    yield f"- {counted(draft.n_masks, 'mask')}, none that people have rejected."
     if drawn["n"]:
         yield (
             f"- People drew {counted(drawn['n'], 'mask')} ({drawn['n_corrected']:,} of them corrections) in the app, "

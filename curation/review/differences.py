@@ -25,7 +25,7 @@ from curation.gold.differences import change
 from curation.lake import Lake
 from curation.review import against_gold
 from curation.review.intervals import of_totals
-from curation.views import THROWN_OUT
+from curation.views import REJECTED
 
 ROWS = pa.schema(
     [
@@ -56,9 +56,7 @@ NOW = "now"
 
 #: The masks of a version that stand, with the run that they count for.
 _STANDING = f"""
-    WITH rejected AS (
-        SELECT mask_id FROM settled_verdicts WHERE decision = 'reject' UNION {THROWN_OUT}
-    )
+    WITH rejected AS ({REJECTED})
 
     SELECT
         masks.mask_id,

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -25,6 +26,7 @@ from curation.lake import Lake
 from curation.report.page import Report
 from curation.schemas import TABLES
 
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 IOUS = {k: [0.95] * 4 + [0.3 if k % 4 == 0 else 0.92] for k in range(30)}
 PASSING = '[[check]]\nfigure = "recall"\nmin = 0.5\n'
 FAILING = '[[check]]\nfigure = "recall"\nmin = 0.999\n'
@@ -238,6 +240,23 @@ def test_an_image_is_released_once_with_its_newest_run(filled):
     assert (made.n_images, made.n_masks) == (30, 20 * 5 + 10 * 2)
     counts = [len(list(folder.iterdir())) for folder in sorted((made.folder / "masks").iterdir())]
     assert counts == [20, 10]
+
+
+def test_what_people_have_rejected_is_not_released(filled):
+    ids = filled.query("SELECT mask_id, run_id, image_id FROM masks ORDER BY mask_id LIMIT 3").to_pylist()
+    given = {"task_id": "t", "sample": "s", "rater": "ann", "reasons": [], "took_s": 1.0}
+    given |= {"given_at": NOW, "committed_at": NOW}
+    said = (("correct", "reject"), ("review", "reject"), ("review", "fix"))
+    rows = [
+        {**given, **one, "verdict_id": str(k), "purpose": purpose, "decision": decision}
+        for k, (one, (purpose, decision)) in enumerate(zip(ids, said, strict=True))
+    ]
+    filled.append({"verdicts": TABLES["verdicts"].table(rows)}, "verdicts")
+    made = releases.make(filled, Request("v1"), DOCUMENTS)
+    assert (made.n_images, made.n_masks) == (30, 148)
+    record = json.loads((made.folder / "masks/run_1/0.json").read_text())
+    assert len(record["annotations"]) == 3
+    assert differences(filled) == []
 
 
 def test_masks_are_released_as_coco(filled):
