@@ -6,7 +6,7 @@ import pytest
 from curation import queries
 from curation.errors import InputError, QueryError
 from curation.lake import Lake
-from curation.sampling import estimates, samples
+from curation.sampling import estimates, retuning, samples
 from curation.sampling.frame import Scope
 from curation.sampling.samples import Request
 from tests.sampling.judged_lake import by_position, correct, fill, judge
@@ -51,6 +51,15 @@ def workspace(tmp_path_factory):
         fixed = lake.query("SELECT DISTINCT mask_id FROM settled_verdicts WHERE decision = 'fix'")["mask_id"]
         correct(lake, {m: float(rng.uniform(0.6, 1)) for m in fixed.to_pylist()[::2]})
         yield lake
+
+
+@pytest.mark.parametrize("sample", ["simple", "strata", "risky", "stages"])
+def test_a_retuning_weighs_verdicts_as_the_estimate_does(workspace, sample):
+    judged = retuning.verdicts(workspace, 1, sample).values()
+    accepted = sum(one.weights[one.is_accepted].sum() for one in judged)
+    assert accepted / sum(one.weights.sum() for one in judged) == pytest.approx(
+        figures(workspace, sample)["accept"]["estimate"]
+    )
 
 
 @pytest.mark.parametrize(
