@@ -43,6 +43,13 @@ class Progress:
     raters: tuple[RaterProgress, ...]
 
 
+_UNDER_WAY = """
+    SELECT DISTINCT sample
+    FROM tasks
+    ANTI JOIN current_verdicts USING (task_id)
+    WHERE lease_until > $now AND purpose <> 'correct'
+    ORDER BY sample
+"""
 _COUNTS = """
     SELECT
         count(*) AS n_judged,
@@ -94,6 +101,11 @@ _RATERS = """
     FULL JOIN held USING (rater)
     ORDER BY rater
 """
+
+
+def under_way(lake: Lake, now: datetime | None = None) -> list[str]:
+    """Samples of which somebody holds masks to judge."""
+    return lake.query(_UNDER_WAY, {"now": now or datetime.now(timezone.utc)})["sample"].to_pylist()
 
 
 def progress(lake: Lake, sample: str, now: datetime | None = None) -> Progress:

@@ -11,6 +11,7 @@ import viewed
 from apps.review import data
 from curation import queries
 from curation.lake import Lake
+from curation.review import queue as review_queue
 
 testing = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed")
 VIEWS = ("sql", "stage", "queue", "raters", "failures")
@@ -169,6 +170,14 @@ def test_a_run_under_way_tells_how_far_it_is(opened, filled):
     told = {one.label: one.value for one in page.metric}
     assert told["Images an hour"] not in ("–", "0")
     assert "s" in told["Time left (95 %)"] or "min" in told["Time left (95 %)"]
+
+
+def test_a_review_under_way_tells_how_far_it_is(opened, copied):
+    with Lake.open(copied) as lake:
+        review_queue.next_tasks(lake, "Ann", "worst", 5)
+    page = opened(copied, "stage")
+    assert "review of sample worst" in said(page)
+    assert {one.label: one.value for one in page.metric}["Raters at work"] == "1"
 
 
 def test_the_estimate_and_its_rule_of_stopping_are_shown(opened, filled):

@@ -22,6 +22,7 @@ from curation.report.page.words import (
     share,
     stage,
 )
+from curation.review import progress as review_progress
 from curation.sampling import course, estimates, judged, samples, stopping
 
 #: Seconds between two looks at what is under way, and at the figures of finished work.
@@ -93,15 +94,18 @@ def show(person: access.Person) -> None:
 
 @st.fragment(run_every=RUNNING_S)
 def _running() -> None:
-    """Runs that are not finished."""
+    """Runs that are not finished, and samples that people are judging."""
     st.subheader("Under way", anchor=False)
     running = reports.ask(progress.running)
-    if not running:
-        st.caption("No generation or import is under way.")
-        return
     for run in running:
         _run(run)
-    st.caption(f"Rates are an hour of working time. Time left: {progress.DESIGN}.")
+    if running:
+        st.caption(f"Rates are an hour of working time. Time left: {progress.DESIGN}.")
+    reviewed = reports.ask(review_progress.under_way, most_age_s=RUNNING_S)
+    for sample in reviewed:
+        _review(reports.ask(review_progress.progress, sample, most_age_s=RUNNING_S))
+    if not running and not reviewed:
+        st.caption("No generation, import or review is under way.")
 
 
 def _run(run: RunProgress) -> None:
@@ -124,6 +128,20 @@ def _run(run: RunProgress) -> None:
         )
         if run.n_problems:
             columns[3].caption(f"{counted(run.n_problems, 'problem')}; see report `problems`")
+
+
+def _review(found: review_progress.Progress) -> None:
+    at_work = [rater for rater in found.raters if rater.n_open]
+    speeds = [rater.verdicts_per_hour for rater in at_work if rater.verdicts_per_hour is not None]
+    with st.container(border=True):
+        st.text(f"review of sample {found.sample}")
+        words = f"{found.n_judged:,} of {counted(found.n_drawn, 'mask')} judged"
+        st.progress(found.n_judged / found.n_drawn, words)
+        columns = st.columns(4)
+        columns[0].metric("Raters at work", len(at_work))
+        columns[1].metric("Verdicts an hour", plain(_rounded(sum(speeds))) if speeds else "–")
+        columns[2].metric("Time left", seconds(found.left_s), help="at the speed of those at work")
+        columns[3].metric("Disagreements", found.n_disagreements, help="masks that wait for a third person")
 
 
 def _rounded(rate: float | None) -> int | None:
