@@ -6,7 +6,7 @@ about: >
   yet in between or without data. `calibration_error` is the mean gap between predicted IoU and IoU with gold
   over bins (report calibration); `auto_accept_rate` the share of masks whose predicted IoU is above
   `auto_accept`; `label_diversity` the evenness of labels (entropy over its largest value, Pielou 1966), for
-  a run without labels of those of the gold masks that its masks were matched with;
+  a run without labels of those of the gold masks that its masks were matched with, out of all of the gold;
   `recall` and `small_object_recall` count gold masks that a mask found at an IoU of 0.5 or more; `gain` is
   the change of the mean best IoU with gold since the cycle before. Each image counts once a cycle, with the
   newest run that read it. More images are counted as if they varied like those seen. Intervals are 95 % and
@@ -95,14 +95,44 @@ labels_of_cycle AS (
     GROUP BY current_images.stage, current_images.cycle, labels_of_image.label
 ),
 
+-- Labels of gold that no mask was matched with count as labels that are missing.
+known_labels AS (
+    SELECT
+        stage,
+        cycle,
+        label
+    FROM labels_of_cycle
+    UNION
+    SELECT
+        current_images.stage,
+        current_images.cycle,
+        gold_masks.label
+    FROM matched
+    INNER JOIN current_images USING (run_id, image_id)
+    INNER JOIN gold_masks
+        ON matched.gold_run_id = gold_masks.run_id AND matched.gold_mask_id = gold_masks.gold_mask_id
+    ANTI JOIN own_labels ON matched.run_id = own_labels.run_id
+    WHERE gold_masks.label IS NOT NULL
+),
+
+n_known_labels AS (
+    SELECT
+        stage,
+        cycle,
+        count(*) AS n_labels
+    FROM known_labels
+    GROUP BY stage, cycle
+),
+
 labels AS (
     SELECT
         stage,
         cycle,
         label,
         n_masks / sum(n_masks) OVER (PARTITION BY stage, cycle) AS label_share,
-        count(*) OVER (PARTITION BY stage, cycle) AS n_labels
+        n_labels
     FROM labels_of_cycle
+    INNER JOIN n_known_labels USING (stage, cycle)
 ),
 
 -- Entropy is the mean of −ln p over masks. Its first-order variance is that of this mean with p as given.
