@@ -26,7 +26,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from curation import ids, masks
+from curation import masks
 from curation.errors import InputError, RecordError
 from curation.lake import Lake, insert
 from curation.measures.corrections import features_of
@@ -34,6 +34,7 @@ from curation.review import batches, drawing
 from curation.review.batch_export import file_names, to_do
 from curation.review.batches import Batch
 from curation.review.drawing import DrawnMask
+from curation.review.merge_knowledge import knowledge, rows_of
 from curation.review.returned import Reading, Returned, read, reader, sent_masks, stem
 from curation.review.verdicts import Verdict, give_within
 from curation.schemas import TABLES
@@ -150,7 +151,7 @@ def merge(
 
 
 class _Chunk:
-    """What is known of the masks of some images, and the rows to add. `write` may run again after a busy catalog."""
+    """The masks of some images, and the rows to add. `write` may run again after a busy catalog."""
 
     def __init__(self, job: _Merge, returned: Sequence[Returned], n_problems: int) -> None:
         self.job, self.returned = job, returned
@@ -167,7 +168,7 @@ class _Chunk:
         self.verdicts: list[Verdict] = []
         self.next_index: Counter[tuple[int, int]] = Counter()
         self.correct_runs: dict[int, int] = {}
-        self._know(con)
+        self._know(con, [one.mask_id for one in self.returned])
         for one in self.returned:
             try:
                 self._take(con, one, found)
@@ -193,67 +194,14 @@ class _Chunk:
             list_[len(list_) - n_before :] = getattr(found, name)
         self.before = found
 
-    def _know(self, con: duckdb.DuckDBPyConnection) -> None:
-        mask_ids = [one.mask_id for one in self.returned]
-        images = sorted({self.job.reading.places[mask_id].image_id for mask_id in mask_ids})
-        drawn = _rows(
-            con, "SELECT * FROM current_drawn_masks WHERE list_contains($images, image_id)", images=images
-        )
-        taken_back = _rows(
-            con, "SELECT drawn_id FROM withdrawn_masks WHERE list_contains($images, image_id)", images=images
-        )
-        self.drawn_ids = {row["drawn_id"] for row in (*drawn, *taken_back)}
-        self.later = {row["supersedes"]: row for row in drawn if row["supersedes"] is not None}
-        wanted = sorted({*mask_ids, *(row["mask_id"] for row in drawn)})
-        run_ids = sorted({ids.unpack_mask_id(mask_id)[0] for mask_id in wanted})
-        con.register("wanted", pa.table({"mask_id": pa.array(wanted, pa.int64())}))
-        rows = _rows(
-            con,
-            "SELECT * FROM masks SEMI JOIN wanted USING (mask_id) WHERE list_contains($run_ids, run_id)",
-            run_ids=run_ids,
-        )
-        con.unregister("wanted")
-        self.old = {row["mask_id"]: row for row in rows}
-        self.parents = {
-            row["run_id"]: row["parent"]
-            for row in _rows(
-                con,
-                "SELECT run_id, CASE WHEN kind = 'correct' THEN parent_run_id ELSE run_id END AS parent FROM runs",
-            )
-        }
-        self.images = {
-            (row["run_id"], row["image_id"]): row
-            for row in _rows(
-                con,
-                "SELECT images.*, runs.stage, runs.cycle FROM images INNER JOIN runs USING (run_id) "
-                "WHERE list_contains($images, image_id)",
-                images=images,
-            )
-        }
-        mine = {"batch": self.job.batch.batch, "rater": self.job.annotator}
-        self.task_of = {
-            row["mask_id"]: row["task_id"]
-            for row in _rows(
-                con,
-                "SELECT mask_id, task_id FROM tasks WHERE sample = $batch AND rater = $rater AND purpose = 'correct' "
-                "ORDER BY leased_at",
-                **mine,
-            )
-        }
-        self.said = {
-            row["mask_id"]: row["decision"]
-            for row in _rows(
-                con,
-                "SELECT mask_id, decision FROM current_verdicts WHERE sample = $batch AND rater = $rater "
-                "AND purpose = 'correct'",
-                **mine,
-            )
-        }
+    def _know(self, con: duckdb.DuckDBPyConnection, mask_ids: Sequence[int]) -> None:
+        job = self.job
+        self.known = knowledge(con, job.batch.batch, job.annotator, job.reading.places, mask_ids)
 
     def _take(self, con: duckdb.DuckDBPyConnection, one: Returned, found: Merged) -> None:
         """Take one mask as it came back. Raises InputError where it cannot be used."""
-        job, shown = self.job, self.old[one.mask_id]
-        image = self.images[self.parents[shown["run_id"]], shown["image_id"]]
+        job, shown = self.job, self.known.old[one.mask_id]
+        image = self.known.image(shown)
         if one.stem != stem(image["file_name"]):
             raise RecordError(f"mask_id: {one.mask_id} came on {one.stem}; it lies on {image['file_name']}")
         drawing.check_fits(one.shape, image, None)
@@ -261,13 +209,13 @@ class _Chunk:
             raise RecordError("the mask is empty: leave it out to delete it, or draw it")
         counts = masks.to_strings(one.shape)[0]
         drawn_id = self._drawn_id(one.mask_id, counts)
-        chain = self._chain(one.mask_id)
-        newest = self.old[chain[-1]["mask_id"]] if chain else shown
+        chain = self.known.chain(one.mask_id)
+        newest = self.known.old[chain[-1]["mask_id"]] if chain else shown
         # Two people who draw the same agree, and both have drawn: that is no conflict.
         other = self._strange(one.mask_id, chain) if newest["rle_counts"] != counts else None
         if counts == shown["rle_counts"]:
             self._confirm(one.mask_id, chain, found)
-        elif drawn_id in self.drawn_ids or self._is_own(chain, newest, counts):
+        elif drawn_id in self.known.drawn_ids or self._is_own(chain, newest, counts):
             found.n_already += 1
         else:
             if other:
@@ -279,14 +227,6 @@ class _Chunk:
     def _is_own(self, chain: Sequence[dict], newest: dict, counts: str) -> bool:
         """Whether the annotator has drawn just that in the app."""
         return bool(chain) and chain[-1]["rater"] == self.job.annotator and newest["rle_counts"] == counts
-
-    def _chain(self, mask_id: int) -> list[dict]:
-        """What the mask was corrected to, one after the other: rows of `drawn_masks`."""
-        chain = []
-        while mask_id in self.later:
-            chain.append(self.later[mask_id])
-            mask_id = chain[-1]["mask_id"]
-        return chain
 
     def _strange(self, mask_id: int, chain: Sequence[dict]) -> dict | None:
         """The last correction that this annotator could not know of and nobody had planned; None without one.
@@ -314,7 +254,7 @@ class _Chunk:
 
     def _confirm(self, mask_id: int, chain: Sequence[dict], found: Merged) -> None:
         """The mask is good as it is, unless its annotator has said something else meanwhile, in the app or by a file."""
-        if mask_id in self.said or any(row["rater"] == self.job.annotator for row in chain):
+        if mask_id in self.known.said or any(row["rater"] == self.job.annotator for row in chain):
             found.n_already += 1
             return
         self._answer(mask_id, "accept", self._uuid("accept", mask_id))
@@ -358,12 +298,13 @@ class _Chunk:
 
     def _task(self, mask_id: int) -> str:
         """The annotator's task on the mask; one that is over at once, where the app has given none."""
-        if mask_id not in self.task_of:
+        task_of = self.known.task_of
+        if mask_id not in task_of:
             place, now = self.job.reading.places[mask_id], self.job.now
-            self.task_of[mask_id] = self._uuid("task", mask_id)
+            task_of[mask_id] = self._uuid("task", mask_id)
             self.tasks.append(
                 {
-                    "task_id": self.task_of[mask_id],
+                    "task_id": task_of[mask_id],
                     "sample": self.job.batch.batch,
                     "mask_id": mask_id,
                     "run_id": place.run_id,
@@ -374,7 +315,7 @@ class _Chunk:
                     "lease_until": now,
                 }
             )
-        return self.task_of[mask_id]
+        return task_of[mask_id]
 
     def _drawn_id(self, mask_id: int, counts: str) -> str:
         """The same outline of the same person is the same drawing, however often it is merged."""
@@ -392,10 +333,10 @@ class _Chunk:
         if not (read or found.problems):
             return
         first = next(iter(self.job.reading.places.values()))
-        run_id = self._correct_run(con, self.parents[first.run_id])
+        run_id = self._correct_run(con, self.known.parents[first.run_id])
         kept = {
             (row["source"], row["record"])
-            for row in _rows(
+            for row in rows_of(
                 con,
                 "SELECT source, record FROM problems WHERE run_id = $run_id AND work = 'merge'",
                 run_id=run_id,
@@ -428,16 +369,12 @@ def _account(lake: Lake, job: _Merge, sent: set[int], deleted: str) -> None:
     def reject(con: duckdb.DuckDBPyConnection) -> int:
         chunk = _Chunk(job, [], len(job.found.problems))
         chunk.tasks, chunk.verdicts = [], []
-        chunk._know(con)
+        chunk._know(con, job.found.deleted)
         for mask_id in job.found.deleted:
-            if mask_id not in chunk.said:
+            if mask_id not in chunk.known.said:
                 chunk._answer(mask_id, "reject", chunk._uuid("reject", mask_id))
         insert(con, {"tasks": TABLES["tasks"].table(chunk.tasks)})
         give_within(con, chunk.verdicts, job.now)
         return len(chunk.verdicts)
 
     job.found.n_rejected = lake.commit(reject, f"batch {job.batch.batch}: masks that {job.annotator} deleted")
-
-
-def _rows(con: duckdb.DuckDBPyConnection, sql: str, **params: object) -> list[dict]:
-    return con.execute(sql, params or None).to_arrow_table().to_pylist()
