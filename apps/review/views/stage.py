@@ -170,6 +170,7 @@ def _quality() -> None:
     st.subheader("Quality by people's verdicts", anchor=False)
     drawn = {row["sample"]: row for row in reports.ask(samples.summaries).to_pylist()[::-1]}
     names = [name for name, row in drawn.items() if row["design"] != "purposive"]
+    names.sort(key=lambda name: not drawn[name]["n_judged"])  # the newest of which something is known
     if not names:
         st.info(
             "No sample that a rate could follow from. Draw one in Queue, or with `curation sample draw NAME --design srs "
