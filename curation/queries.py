@@ -15,6 +15,7 @@ import yaml
 from curation import settings
 from curation.errors import QueryError
 from curation.lake import Lake
+from curation.schemas import SAFE_LOADER
 
 HEADER = re.compile(r"\A\s*/\*(?P<yaml>.*?)\*/(?P<sql>.*)\Z", re.DOTALL)
 PARAMETER = re.compile(r"\$([a-zA-Z_]\w*)")
@@ -134,7 +135,7 @@ def parse(name: str, text: str) -> Query:
     if not match:
         raise QueryError(f"queries/{name}.sql: it must open with a /* … */ header in YAML")
     try:
-        header = yaml.safe_load(match["yaml"])
+        header = yaml.load(match["yaml"], SAFE_LOADER)  # nosec B506  # a safe loader
         params = tuple(Parameter(key, **spec) for key, spec in (header.pop("params", None) or {}).items())
         columns = tuple(OutputColumn(key, **spec) for key, spec in header.pop("columns").items())
         query = Query(name, params=params, columns=columns, sql=match["sql"].strip(), **header)

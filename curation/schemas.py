@@ -45,7 +45,7 @@ SQL_TYPES = {
 
 
 #: The one in C, where it was built: every command reads all contracts when it starts.
-_SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _quote(text: str) -> str:
 
 def parse(text: str) -> TableSchema:
     """One table from the YAML of its file. Raises ContractError where the contract itself is wrong."""
-    document = yaml.load(text, _SAFE_LOADER)  # nosec B506  # a safe loader
+    document = yaml.load(text, SAFE_LOADER)  # nosec B506  # a safe loader
     columns = tuple(Column(name, **_tuples(spec)) for name, spec in document.pop("columns").items())
     schema = TableSchema(columns=columns, **_tuples(document))
     for name in (*schema.key, *schema.partition_by, *schema.sort_by):

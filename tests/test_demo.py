@@ -13,7 +13,7 @@ from PIL import Image
 from curation.cli.demo import REPORTS
 from curation.lake import Lake
 
-SMALL = ("--n-scenes", "2", "--points-per-side", "4")
+SMALL = ("--n-scenes", "2", "--n-photographs", "2", "--points-per-side", "5")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -46,7 +46,7 @@ def shown(tmp_path_factory):
         pytest.skip("sam2-tiny is not in the cache: `curation models fetch sam2-tiny`")
     folder = tmp_path_factory.mktemp("demo") / "demo"
     # No MongoDB answers at this port: what shows masks is left out, and said to be.
-    no_mongo = {"FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:9"}
+    no_mongo = {"FIFTYONE_DATABASE_URI": "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=500"}
     first = curation("demo", "--workspace", str(folder), *SMALL, **no_mongo)
     second = curation("demo", "--workspace", str(folder), *SMALL, **no_mongo)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr[-4000:] + second.stderr[-4000:]
@@ -101,8 +101,8 @@ def test_prints_commands_that_can_be_typed(shown):
 
 def test_a_second_run_resumes_and_adds_nothing(shown):
     folder, first, second = shown
-    assert "generate run 1: 10 of 10 images" in first.stderr
-    assert "10 done before" in second.stderr
+    assert "generate run 1: 4 of 4 images" in first.stderr
+    assert "4 done before" in second.stderr
     assert minutes(second) < minutes(first)
     with Lake.open(folder, read_only=True) as lake:
         n_doubled, n_runs, n_images = lake.con.execute(
@@ -112,7 +112,7 @@ def test_a_second_run_resumes_and_adds_nothing(shown):
                 (SELECT count(*) FROM images WHERE run_id = 1)
             """
         ).fetchone()
-    assert (n_doubled, n_runs, n_images) == (0, 2, 10)
+    assert (n_doubled, n_runs, n_images) == (0, 2, 4)
 
 
 def minutes(run: subprocess.CompletedProcess) -> float:

@@ -12,14 +12,15 @@ import typer
 from curation import queries
 from curation.cli.output import console, messages
 from curation.errors import CurationError, InputError
+from curation.generation.photographs import PHOTOGRAPHS
 from curation.lake import WORKSPACE_FILE, Lake
 
 #: SAM 2's own thresholds let sam2-tiny, whose predicted IoU is shy, find few parts; these let more through, so
 #: that there are good and bad masks to tell apart. 12 x 12 points take about 15 s an image on two cores.
 MODEL, PRESET = "sam2-tiny", "sam2-default"
 THRESHOLDS = {"predicted_iou_threshold": "0.7", "stability_threshold": "0.9"}
-#: The sample that waits to be judged in the app: a quarter of an hour's work.
-SAMPLE, SAMPLE_SIZE = "first-look", 40
+#: The sample that waits to be judged in the app: five minutes of work.
+SAMPLE, SAMPLE_SIZE = "first-look", 20
 REPORTS = (
     "stage_summary",
     "filter_funnel",
@@ -51,6 +52,9 @@ def demo(
         Path, typer.Option("--workspace", "-w", help="Folder of the demo; made when it is not there.")
     ] = Path("demo"),
     n_scenes: Annotated[int, typer.Option(min=1, help="Rendered scenes with exact gold.")] = 10,
+    n_photographs: Annotated[
+        int, typer.Option(min=0, max=len(PHOTOGRAPHS), help="Real photographs, without gold.")
+    ] = len(PHOTOGRAPHS),
     points_per_side: Annotated[int, typer.Option(min=1, help="Grid of points that prompt the model.")] = 12,
 ) -> None:
     """Generate, measure and browse masks of rendered scenes and real photographs. Run again, it resumes."""
@@ -61,7 +65,7 @@ def demo(
         return command_line.main(list(words), prog_name="curation", standalone_mode=False)
 
     started = time.monotonic()
-    steps = tuple(_steps(workspace, n_scenes, points_per_side))
+    steps = tuple(_steps(workspace, n_scenes, n_photographs, points_per_side))
     n_unclean = sum(_run_step(call, step, f"{i}/{len(steps)}") for i, step in enumerate(steps, start=1))
     _tell_end(workspace, time.monotonic() - started)
     if n_unclean:
@@ -75,7 +79,7 @@ def _check_folder(workspace: Path) -> None:
         raise InputError(f"{workspace} is a workspace that the demo did not make: name another folder")
 
 
-def _steps(workspace: Path, n_scenes: int, points_per_side: int) -> Iterator[Step]:
+def _steps(workspace: Path, n_scenes: int, n_photographs: int, points_per_side: int) -> Iterator[Step]:
     here = ("--workspace", str(workspace))
     images, scenes = workspace / "images", str(workspace / "images" / "scenes")
     thresholds = {"points_per_side": str(points_per_side), **THRESHOLDS}
@@ -84,7 +88,8 @@ def _steps(workspace: Path, n_scenes: int, points_per_side: int) -> Iterator[Ste
     keep = ("--keep-rle", f"above={THRESHOLDS['predicted_iou_threshold']}")
     generate = ("generate", str(images), "--model", MODEL, "--preset", PRESET, *changes, *keep, *here)
     gold = ("gold", "import", "sa1b", scenes, "--annotator", "renderer", "--from-scratch", *here)
-    pictures = (("scenes", scenes, "--n", str(n_scenes)), ("photographs", str(images / "photographs")))
+    photographs = ("photographs", str(images / "photographs"), "--n", str(n_photographs))
+    pictures = (("scenes", scenes, "--n", str(n_scenes)), photographs)
     yield Step("Fetch a small SAM 2 that runs on any machine", (("models", "fetch", MODEL),))
     yield Step("Pictures: scenes whose masks are known exactly, and real photographs", pictures)
     yield Step("A workspace: Parquet tables and a catalog", (("init", str(workspace)),))

@@ -34,11 +34,16 @@ def scenes(
     messages.print(f"Next: curation gold import sa1b {out} --annotator scenes --from-scratch", style="dim")
 
 
-def photographs(out: Annotated[Path, typer.Argument(help="Folder for the photographs.")]) -> None:
+def photographs(
+    out: Annotated[Path, typer.Argument(help="Folder for the photographs.")],
+    n: Annotated[
+        int, typer.Option("--n", "-n", min=0, max=len(PHOTOGRAPHS), help="How many of them, at most all.")
+    ] = len(PHOTOGRAPHS),
+) -> None:
     """Write out the photographs that scikit-image and scikit-learn carry."""
-    with progress(len(PHOTOGRAPHS), unit="photographs", about="photographs") as bar:
-        n_written = write_photographs(out, on_done=lambda name: bar.advance(1, name))
-    there = f", {len(PHOTOGRAPHS) - n_written} were there" if n_written < len(PHOTOGRAPHS) else ""
+    with progress(n, unit="photographs", about="photographs") as bar:
+        n_written = write_photographs(out, n, on_done=lambda name: bar.advance(1, name))
+    there = f", {n - n_written} were there" if n_written < n else ""
     messages.print(f"{out}: {n_written} photographs written{there}")
 
 
