@@ -93,6 +93,8 @@ def test_corrected_confirmed_and_deleted_masks_are_told_apart(lake, rows, sent):
     (drawn,) = rows_of(lake, "drawn_masks")
     assert (drawn["supersedes"], drawn["rater"], drawn["sample"]) == (rows[0]["mask_id"], "ann", "b")
     assert drawn["took_s"] == 0
+    measured = [(row["mask_id"], row["area_px"]) for row in rows_of(lake, "mask_features")]
+    assert measured == [(drawn["mask_id"], 400)]
     said = lake.query(
         "SELECT decision, purpose, count(*) AS n FROM current_verdicts GROUP BY ALL ORDER BY ALL"
     )
