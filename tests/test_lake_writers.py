@@ -9,7 +9,7 @@ from lakes import NumberedMasks, spec
 from curation import runs, shards
 from curation.lake import Lake
 
-N_IMAGES = 12
+N_IMAGES = 6
 N_MASKS = 3
 
 

@@ -62,11 +62,11 @@ def check(root: str, files: list[str]) -> None:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.soak)])
 def sampled(request, tmp_path):
-    """A workspace whose sample `s` holds a few hundred masks; its folder and how many processes to kill."""
+    """A workspace whose sample `s` holds 120 masks; its folder and how many processes to kill."""
     catalog = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
     with Lake.create(tmp_path / "w", catalog=catalog) as lake:
-        draw(lake, "s", run_with_masks(lake, 30, 10 if catalog is None else 4)[1])
-    return str(tmp_path / "w"), 6 if catalog is None else 2
+        draw(lake, "s", run_with_masks(lake, 30, 4)[1])
+    return str(tmp_path / "w"), 3 if catalog is None else 2
 
 
 def test_eight_raters_some_killed_lose_nothing_and_double_nothing(sampled, tmp_path):
