@@ -85,7 +85,10 @@ def plan(lake: Lake, choice: Choice, name: str | None = None) -> Plan:
     """
     selection.choose(lake, choice)
     dataset = datasets.prepare(name or datasets.default_name(lake.root), lake.root)
-    return Plan(dataset, selection.compare(lake, datasets.samples(dataset)))
+    from curation.browse.writer import explain_outage  # what FiftyOne brings is here
+
+    with explain_outage():
+        return Plan(dataset, selection.compare(lake, datasets.samples(dataset)))
 
 
 def write(
@@ -99,9 +102,9 @@ def write(
 
     Without it that stays, so that several choices can be gathered in one dataset. `on_image` gets the number
     of masks of each image that is done, `on_problem` everything that cannot be shown. Stopped at any moment
-    and planned again, it goes on.
+    and planned again, it goes on. Raises CurationError where MongoDB goes away.
     """
-    from curation.browse.writer import Writer
+    from curation.browse.writer import Writer, explain_outage
 
     started = time.perf_counter()
     difference = todo.difference
@@ -126,9 +129,10 @@ def write(
     if prune:
         _prune(lake, writer)
         summary.n_removed, summary.n_stale = difference.n_stale, 0
-    datasets.save_views(todo.dataset, selection.chosen_stages(lake))
-    datasets.save_cluster_views(todo.dataset, selection.found_clusters(lake))
-    datasets.note_sync(todo.dataset, lake.version())
+    with explain_outage():
+        datasets.save_views(todo.dataset, selection.chosen_stages(lake))
+        datasets.save_cluster_views(todo.dataset, selection.found_clusters(lake))
+        datasets.note_sync(todo.dataset, lake.version())
     summary.n_images_written, summary.n_masks_written = writer.n_images, writer.n_masks
     summary.took_s = time.perf_counter() - started
     return summary
