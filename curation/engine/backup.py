@@ -24,7 +24,7 @@ from curation import __version__, locks
 from curation.engine import backup_catalog, content_hashes, manifest
 from curation.engine.content_hashes import TableHash
 from curation.engine.manifest import FileHash, Manifest
-from curation.engine.releases import OnStep, untold
+from curation.engine.steps import OnStep, untold
 from curation.errors import InputError, LakeError
 from curation.events import without_secrets
 from curation.lake import DEFAULT_CATALOG, WORKSPACE_FILE, Lake
