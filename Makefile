@@ -8,6 +8,8 @@ WORKSPACE ?= demo
 DEMO ?=
 # Where `make cycles` works, and how much it does: make cycles CYCLES="cycles --photos FOLDER"
 CYCLES ?= cycles
+# Which benchmarks `make bench` runs: make bench BENCH="masks measures"
+BENCH ?=
 # What `make test` hands to pytest: make test TESTS="tests/masks -k iou"
 TESTS ?=
 # One process a core, but no more: the tests start servers and workers of their own.
@@ -47,8 +49,8 @@ pages: $(TEST_INSTALLED)  ## Write the generated pages anew: data_schemas/README
 	    [(settings.files(name) / 'README.md').write_text(page) for name, page in \
 	     (('data_schemas', schemas.render_readme()), ('queries', queries.render_readme()))]"
 
-bench: $(TEST_INSTALLED)  ## Run every benchmark; each prints a ratio against a peer
-	@set -e; for benchmark in $(filter-out benchmarks/cycles.py,$(wildcard benchmarks/*.py)); do echo "== $$benchmark"; $(BIN)/python $$benchmark; done
+bench: $(TEST_INSTALLED)  ## Run every benchmark, then print what they claim as one table: the ratio to a peer, and the least asked
+	$(BIN)/python -m benchmarks $(BENCH)
 
 cycles: $(TEST_INSTALLED)  ## Three cycles of annotate, train, regenerate and compare, in about 40 minutes
 	$(BIN)/python -m benchmarks.cycles $(CYCLES)

@@ -81,6 +81,7 @@ def test_nobody_drives_the_app_without_a_browser(app):
     assert app.ask("_stcore/agent/mcp", {})[0] >= 400
 
 
+@pytest.mark.soak
 def test_a_rater_logs_in_judges_and_logs_out(app, browser):
     rita = Visitor(browser, app, "rita@example.org")
     rita.see(".review canvas")

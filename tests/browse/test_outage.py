@@ -80,7 +80,8 @@ def sync_in_a_process(root: Path, server: subprocess.Popen, uri: str, when: str)
     return done.stdout
 
 
-@pytest.mark.parametrize("when", ["planned", pytest.param("image", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("when", ["planned", "image"])
 def test_a_mongodb_that_goes_away_is_told_and_the_next_sync_goes_on(workspace, mongod, when):
     lake, _ = workspace
     server, uri = mongod()

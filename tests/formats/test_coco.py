@@ -284,7 +284,7 @@ def test_the_commands_import_gold_and_masks(tmp_path):
     assert run(app, ["import", "coco", str(path), *workspace]).exit_code == 0
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
     path = write(tmp_path / "a.json", document(n_images=60, n_masks=6))
     words = ["gold", "import", "coco", str(path), "--annotator", "m", "--from-scratch", "--shard-size", "2"]

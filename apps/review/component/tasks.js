@@ -21,6 +21,7 @@ export class Tasks {
   #hasStarted = false;
   #timer = null;
   #leaseUntil = Infinity;
+  #nGiven = 0;
 
   /** `options`: sample, atOnce, leaseS, adjudicates, pending() (verdicts not yet acknowledged), changed(tasks). */
   constructor(server, pictures, options) {
@@ -48,6 +49,8 @@ export class Tasks {
 
   remember(task, verdict) {
     this.past.push({ task, verdict });
+    this.#nGiven += 1;
+    this.isDone = false; // until the server, asked after this verdict, has nothing more
     if (this.past.length > PAST) this.past.shift();
   }
 
@@ -58,8 +61,9 @@ export class Tasks {
     clearTimeout(this.#timer);
     this.#isAsking = true;
     try {
-      const nPending = this.#options.pending().length;
-      this.#take(await this.#ask(), nPending);
+      const nKnown = this.#nGiven - this.#options.pending().length;
+      const answer = await this.#ask();
+      this.#take(answer, this.#nGiven - nKnown);
     } catch (error) {
       this.problem = error;
       if (!error.isSessionOver) this.#fillLater(RETRY_MS);
@@ -101,7 +105,8 @@ export class Tasks {
     return this.#server.post("review/tasks", { sample, n, starts: !this.#hasStarted, adjudicates });
   }
 
-  /** `nPending`: verdicts that the server did not know of when it was asked: it takes their masks for open ones. */
+  /** `nPending`: verdicts that the server did not know of when it was asked, those given since among them: it takes their
+   * masks for open ones. */
   #take(answer, nPending) {
     this.problem = null;
     this.#hasStarted = true;
