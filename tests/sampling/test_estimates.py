@@ -48,7 +48,9 @@ def workspace(tmp_path_factory):
                 for n, mask in enumerate(ids[: max(6, 3 * len(ids) // 4)])
             }
             judge(lake, request.name, given)
-        fixed = lake.query("SELECT DISTINCT mask_id FROM settled_verdicts WHERE decision = 'fix'")["mask_id"]
+        fixed = lake.query("SELECT DISTINCT mask_id FROM settled_verdicts WHERE decision = 'fix' ORDER BY 1")[
+            "mask_id"
+        ]
         correct(lake, {m: float(rng.uniform(0.6, 1)) for m in fixed.to_pylist()[::2]})
         yield lake
 
