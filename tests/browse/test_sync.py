@@ -320,7 +320,7 @@ def test_an_image_with_too_many_masks_keeps_the_largest_and_says_so(workspace, n
     assert written(sync(lake, Choice(), name)) == (9 - summary.n_masks_written, 0, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_sample_near_the_limit_of_mongodb_is_written_and_renewed(mongo, tmp_path, name):
     """36 masks of noise pack into some 9 MB, so neither an update nor the sample may hold them twice."""
     noise = np.random.default_rng(0).random((36, 1200, 1600)) < 0.5

@@ -37,7 +37,7 @@ def delete_even_masks(lake: Lake) -> None:
     lake.commit(lambda con: con.execute("DELETE FROM mask_embeddings WHERE mask_id % 2 = 0"), "half of them")
 
 
-@pytest.mark.parametrize("kind", ["local", "team"])
+@pytest.mark.parametrize("kind", ["local", pytest.param("team", marks=pytest.mark.soak)])
 def test_named_versions_read_the_same_and_the_rest_goes(kind, request, tmp_path):
     root = tmp_path / "w"
     with Lake.create(root, **places(kind, request)) as lake:
