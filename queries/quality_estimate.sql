@@ -410,7 +410,7 @@ bounds AS (
             WHEN n_telling > 1
                 THEN student_t_975(
                     floor(
-                        greatest(
+                        (1 + 1e-12) * greatest(
                             1,
                             least(
                                 CASE

@@ -267,7 +267,8 @@ def _freedom(
     most = variance**2 / (between**2 / n_units + within**2 / n_inside)
     most = np.where(variance > 0, most, n_units)
     freedom = np.where((variance > 0) & (freedom >= 0), freedom, most)
-    return variance, np.floor(np.clip(freedom, 1, np.maximum(most, 1)))
+    # Where all variance lies between units, `most` is their whole number: rounding must not take one away.
+    return variance, np.floor((1 + ROUNDING) * np.clip(freedom, 1, np.maximum(most, 1)))
 
 
 def _effective_n(
