@@ -13,6 +13,8 @@ from curation.generation.models import MODELS
 from curation.lake import Lake
 
 pytestmark = pytest.mark.slow
+PENDING = """() => Object.entries(localStorage)
+    .filter(([key]) => key.startsWith("curation/drawings/")).map(([, kept]) => JSON.parse(kept).drawing.supersedes)[0]"""
 OPEN = '.draw[data-mask]:not([data-mask=""])'
 
 
@@ -209,10 +211,24 @@ def test_a_lost_connection_loses_no_mask_and_doubles_none(app, drawer):
     drawer.press("Enter")
     drawer.wait('.last:has-text("Kept here")')
     drawer.wait('.saved[data-pending="1"]')
-    drawer.page.reload()
-    drawer.wait('.saved[data-pending="1"]')
-    drawer.page.unroute("**/review/drawings")
-    drawer.wait('.saved[data-pending="0"]')
+    old, said = drawer.page.evaluate(PENDING), []
+
+    def answer_late(route):
+        """What is still to be mended, asked before the mask is saved and answered after it."""
+        if said:
+            return route.continue_()
+        answer = route.fetch()
+        said.append(answer.text())
+        drawer.page.unroute("**/review/drawings")
+        drawer.wait('.saved[data-pending="0"]')
+        return route.fulfill(response=answer)
+
+    drawer.page.reload(wait_until="commit")  # what the page asked for before is given up
+    drawer.page.route("**/review/corrections", answer_late)
+    drawer.wait(OPEN)
+    drawer.page.unroute("**/review/corrections")
+    assert old in said[0]
+    assert drawer.data("mask") != old
     with Lake.open(app.root) as lake:
         ids = lake.query("SELECT mask_id FROM drawn_masks WHERE rater = 'Cara' ORDER BY drawn_at")["mask_id"]
     assert len(ids) == 6  # one of them taken back

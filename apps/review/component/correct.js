@@ -130,13 +130,13 @@ class CorrectPage extends DrawPage {
   async fetch() {
     const { sample, mask } = this.wanted;
     const body = mask ? { mask } : { sample, starts: !this.hasStarted };
+    // What was mended and is not acknowledged yet, perhaps before the page was loaded anew, is open to the server.
+    const unsaved = this.drawings.pending.map((drawing) => drawing.supersedes);
     const answer = await this.server.post("review/corrections", body);
     this.hasStarted = true;
     this.wanted = { sample, mask: null };
     this.nWaiting = answer.n_waiting;
     this.batch = answer.batch ?? null; // {purpose, due}: every mask of it is to be answered
-    // A mask that was mended and is not acknowledged yet, perhaps before the page was loaded anew, is not mended twice.
-    const unsaved = this.drawings.pending.map((drawing) => drawing.supersedes);
     const known = new Set([...[this.task, ...this.ahead].map((task) => task?.mask), ...this.left, ...unsaved]);
     this.ahead.push(...answer.tasks.filter((task) => !known.has(task.mask)));
     this.pictures.ahead(this.ahead);
