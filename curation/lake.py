@@ -5,7 +5,6 @@ PostgreSQL elsewhere) and `data/` (or an S3 prefix). No process holds a `.duckdb
 writers work at the same time.
 """
 
-import contextlib
 import json
 import re
 import time
@@ -40,19 +39,20 @@ class Lake:
         self.catalog = catalog
         self.storage = Storage(data)
         self.is_read_only = read_only or at is not None
+        self._version: int | None = None  # the newest
         self.con = connect(*self._extensions())
         try:
+            self._create_macros()
             if self.storage.is_s3:
                 self.con.execute(s3_secret_sql())
             if catalog.startswith("sqlite:"):
                 catalogs.follow_move(self.con, Path(catalog.removeprefix("sqlite:")), self.storage.base)
             self._attach()
             if at is not None:
-                version = self._version_of(at)
+                self._version = self._version_of(at)
                 self.con.execute("USE memory; DETACH lake")
-                self.con.execute(self._attach_statement(version))
+                self.con.execute(self._attach_statement(self._version))
                 self.con.execute("USE lake")
-            self._create_macros()
         except BaseException:
             self.con.close()
             raise
@@ -145,9 +145,7 @@ class Lake:
     def _create_macros(self) -> None:
         """Make the SQL functions that reports share; they live in this connection, not in the lake."""
         for path in sorted((settings.files("queries") / "macros").glob("*.sql")):
-            self.con.execute("USE memory")
             self.con.execute(path.read_text())
-        self.con.execute("USE lake")
 
     def _brought_up_to_date(self, at: str | int | None) -> "Lake":
         """A lake for reading that an older curation wrote, with what it lacks.
@@ -158,7 +156,7 @@ class Lake:
             self.close()
             Lake.open(self.root).close()
             return Lake(self.root, self.catalog, self.storage.base, None, read_only=True)
-        present = self._present()
+        present = catalogs.columns(self.con, self._version)
         for schema, columns in _missing_columns(present):
             if columns == list(schema.columns):
                 self.con.execute(schema.ddl[0].replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
@@ -178,9 +176,11 @@ class Lake:
                 lambda con: [con.execute(s) for s in self._missing_statements()],
                 "contracts brought up to date",
             )
+            with locks.writers_lock(self.root, self.catalog):
+                catalogs.give_statistics(self.con)
 
     def _missing_statements(self) -> list[str]:
-        present = self._present()
+        present = catalogs.columns(self.con, self._version)
         statements = []
         for schema, columns in _missing_columns(present):
             if columns == list(schema.columns):
@@ -201,16 +201,6 @@ class Lake:
         ).fetchall()
         versions = {name: int((comment or "").removeprefix(_VIEWS_ARE) or 0) for name, comment in rows}
         return [name for name in VIEWS if versions.get(name, -1) < views.VERSION]
-
-    def _present(self) -> dict[str, set[str]]:
-        """Names of the columns of every table and view of the lake."""
-        rows = self.con.execute(
-            "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake'"
-        ).fetchall()
-        present: dict[str, set[str]] = {}
-        for table_name, column_name in rows:
-            present.setdefault(table_name, set()).add(column_name)
-        return present
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -261,15 +251,10 @@ class Lake:
             )
 
         def transact() -> T:
-            self.con.execute("BEGIN")
-            try:
+            with catalogs.transaction(self.con):
                 result = work(self.con)
                 self.con.execute("CALL lake.set_commit_message('curation', ?)", [message])
-                self.con.execute("COMMIT")
-                return result
-            except BaseException:
-                _roll_back(self.con)
-                raise
+            return result
 
         started = time.perf_counter()
         with locks.writers_lock(self.root, self.catalog):
@@ -367,9 +352,3 @@ def _check_is_there(catalog: str) -> None:
     path = Path(catalog.removeprefix("sqlite:"))
     if catalog.startswith("sqlite:") and not path.is_file():
         raise LakeError(f"{path}: the catalog is missing; restore it from a backup, data alone is not enough")
-
-
-def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
-    # A COMMIT that failed has already ended the transaction.
-    with contextlib.suppress(duckdb.TransactionException):
-        con.execute("ROLLBACK")

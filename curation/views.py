@@ -15,7 +15,7 @@ THROWN_OUT = """
 REJECTED = f"SELECT mask_id FROM settled_verdicts WHERE decision = 'reject' UNION {THROWN_OUT}"
 
 #: Of what follows. A lake whose views are of a lower version gets them anew when it is opened.
-VERSION = 2
+VERSION = 3
 
 #: `current_masks` leaves out what a correction has superseded, and drawn masks that were taken back; so does
 #: `current_drawn_masks`, which tells how masks were drawn. `current_images` names for every image of a stage and cycle

@@ -21,14 +21,12 @@ from pathlib import Path
 import duckdb
 import pyarrow.fs as pafs
 
+from curation.catalogs import CATALOG
 from curation.errors import LakeError
 from curation.lake import Lake
 from curation.schemas import TABLES
 from curation.settings import LAKE, MAINTENANCE
 from curation.storage import quote, s3_filesystem
-
-#: The catalog's own tables, as DuckLake attaches them.
-CATALOG = "__ducklake_metadata_lake"
 
 #: Live files with the folder of their table, their partition, and whether rows of them were deleted.
 _FILES = f"""

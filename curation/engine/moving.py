@@ -20,7 +20,7 @@ import pyarrow.fs as pafs
 
 from curation import lake as lakes
 from curation import locks
-from curation.catalogs import FILE_TABLES
+from curation.catalogs import CATALOG, FILE_TABLES
 from curation.connections import connect
 from curation.engine import content_hashes, maintenance
 from curation.errors import LakeError
@@ -182,16 +182,14 @@ def _files(source: Lake) -> list[_File]:
         FROM (
             {
             " UNION ALL ".join(
-                f"SELECT table_id, path, path_is_relative, file_size_bytes FROM {maintenance.CATALOG}.{table}"
+                f"SELECT table_id, path, path_is_relative, file_size_bytes FROM {CATALOG}.{table}"
                 for table in FILE_TABLES
             )
         }
         ) AS files
-        INNER JOIN (SELECT DISTINCT table_id, schema_id, path FROM {
-            maintenance.CATALOG
-        }.ducklake_table) AS tables
+        INNER JOIN (SELECT DISTINCT table_id, schema_id, path FROM {CATALOG}.ducklake_table) AS tables
             USING (table_id)
-        INNER JOIN (SELECT DISTINCT schema_id, path FROM {maintenance.CATALOG}.ducklake_schema) AS schemas
+        INNER JOIN (SELECT DISTINCT schema_id, path FROM {CATALOG}.ducklake_schema) AS schemas
             USING (schema_id)
         GROUP BY 1 ORDER BY 1
         """,

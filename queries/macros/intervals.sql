@@ -53,16 +53,16 @@ CREATE OR REPLACE TEMP MACRO residual_squares(s, r) AS CASE
     ELSE 0
 END;
 
--- Kurtosis of the residuals y - r x over images; 1 where they do not differ.
-CREATE OR REPLACE TEMP MACRO residual_kurtosis(s, r) AS CASE
-    WHEN residual_squares(s, r) > 0
+-- Kurtosis of the residuals y - r x over images, whose sum of squares is given; 1 where they do not differ.
+CREATE OR REPLACE TEMP MACRO residual_kurtosis(s, r, squares) AS CASE
+    WHEN squares > 0
         THEN s.n_images * (
             s.sum_yyyy
             - 4 * r * s.sum_xyyy
             + 6 * r ^ 2 * s.sum_xxyy
             - 4 * r ^ 3 * s.sum_xxxy
             + r ^ 4 * s.sum_xxxx
-        ) / residual_squares(s, r) ^ 2
+        ) / squares ^ 2
     ELSE 1
 END;
 
@@ -77,20 +77,31 @@ CREATE OR REPLACE TEMP MACRO residual_freedom(n_images, kurtosis) AS floor(
     )
 );
 
--- What both intervals start from: the sums, the ratio r, its variance v, and the quantile t.
+-- What both intervals start from: the sums, the ratio r, its variance v, and the quantile t. In steps, because
+-- a macro repeats its arguments as they are written: all at once, planning takes longer than most reports.
 CREATE OR REPLACE TEMP MACRO ratio_estimate(s) AS list_transform(
-    [{ 's': s, 'r': s.sum_y / nullif(s.sum_x, 0) }],
+    list_transform(
+        list_transform(
+            list_transform(
+                [{ 's': s, 'r': s.sum_y / nullif(s.sum_x, 0) }],
+                LAMBDA e: { 's': e.s, 'r': e.r, 'squares': residual_squares(e.s, e.r) }
+            ),
+            LAMBDA e: {
+                's': e.s,
+                'r': e.r,
+                'v': CASE
+                    WHEN e.s.n_images > 1 THEN e.s.n_images / (e.s.n_images - 1) * e.squares / e.s.sum_x ^ 2
+                END,
+                'kurtosis': residual_kurtosis(e.s, e.r, e.squares)
+            }
+        ),
+        LAMBDA e: { 's': e.s, 'r': e.r, 'v': e.v, 'df': residual_freedom(e.s.n_images, e.kurtosis) }
+    ),
     LAMBDA e: {
         's': e.s,
         'r': e.r,
-        'v': CASE
-            WHEN e.s.n_images > 1
-                THEN e.s.n_images / (e.s.n_images - 1) * residual_squares(e.s, e.r) / e.s.sum_x ^ 2
-        END,
-        't': CASE
-            WHEN e.s.n_images > 1
-                THEN student_t_975(residual_freedom(e.s.n_images, residual_kurtosis(e.s, e.r)))
-        END
+        'v': e.v,
+        't': CASE WHEN e.s.n_images > 1 THEN student_t_975(e.df) END
     }
 )[1];
 
