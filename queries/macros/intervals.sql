@@ -77,8 +77,8 @@ CREATE OR REPLACE TEMP MACRO residual_freedom(n_images, kurtosis) AS floor(
     )
 );
 
--- What both intervals start from: the sums, the ratio r, its variance v, and the quantile t. In steps, because
--- a macro repeats its arguments as written: at once, planning takes longer than most reports.
+-- What both intervals start from: the sums, the ratio r, its variance v, and the quantile t. In steps,
+-- because a macro repeats its arguments as written: at once, planning takes longer than most reports.
 CREATE OR REPLACE TEMP MACRO ratio_estimate(s) AS list_transform(
     list_transform(
         list_transform(
