@@ -92,11 +92,8 @@ _PARTS = {
             arg_max(gold_run_id, gold_iou) AS gold_run_id,
             arg_max_null(gold_boundary_iou, gold_iou) AS gold_boundary_iou,
             arg_max_null(error_kind, gold_iou) AS error_kind,
-            -- Gold of a crowd tells neither.
-            arg_max_null(
-                CASE WHEN coalesce(coco_ignored, 0) & 1 = 0 THEN error_kind <> 'none' END, gold_iou
-            ) AS is_bad_against_gold
-        FROM gold_matches
+            arg_max_null(CASE WHEN is_compared THEN error_kind <> 'none' END, gold_iou) AS is_bad_against_gold
+        FROM gold_comparisons
         WHERE mask_id IS NOT NULL
         GROUP BY mask_id
         """,

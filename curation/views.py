@@ -20,6 +20,7 @@ VERSION = 3
 #: `current_masks` leaves out what a correction has superseded, and drawn masks that were taken back; so does
 #: `current_drawn_masks`, which tells how masks were drawn. `current_images` names for every image of a stage and cycle
 #: the newest run that read it, so that a retuned run stands for its source.
+#: `gold_comparisons` tells which masks count against gold: one that lies in crowd gold is neither right nor wrong.
 #: `current_verdicts` leaves out what its rater took back or said anew.
 #: `settled_verdicts` has, for every judged mask of a sample, the verdict that counts: see `review.adjudication`.
 VIEWS = {
@@ -41,6 +42,10 @@ VIEWS = {
         INNER JOIN runs USING (run_id)
         WHERE runs.kind <> 'gold'
         GROUP BY runs.stage, runs.cycle, images.image_id
+    """,
+    "gold_comparisons": """
+        SELECT gold_matches.*, mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_compared
+        FROM gold_matches
     """,
     "current_verdicts": """
         SELECT verdicts.* FROM verdicts

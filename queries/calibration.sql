@@ -44,11 +44,11 @@ WITH bins_of_image AS (
         count(*) AS n_masks,
         sum(masks.predicted_iou) AS sum_predicted,
         sum(matches.gold_iou) AS sum_gold
-    FROM gold_matches AS matches
+    FROM gold_comparisons AS matches
     INNER JOIN masks USING (run_id, mask_id)
     WHERE
         masks.predicted_iou IS NOT NULL
-        AND coalesce(matches.coco_ignored, 0) & 1 = 0
+        AND matches.is_compared
         AND ($run_id IS NULL OR matches.run_id = $run_id)
         AND ($gold_run_id IS NULL OR matches.gold_run_id = $gold_run_id)
     GROUP BY matches.run_id, matches.gold_run_id, matches.image_id, bin

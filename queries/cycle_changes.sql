@@ -93,12 +93,9 @@ drawn_of_image AS (
     GROUP BY runs.parent_run_id, masks.image_id
 ),
 
--- A mask that lies in crowd gold is neither right nor wrong.
 matched AS (
-    SELECT
-        *,
-        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged
-    FROM gold_matches
+    SELECT *
+    FROM gold_comparisons
     WHERE $gold_run_id IS NULL OR gold_run_id = $gold_run_id
 ),
 
@@ -106,14 +103,14 @@ gold_of_image AS (
     SELECT
         run_id,
         image_id,
-        count(*) FILTER (WHERE is_judged) AS n_compared,
+        count(*) FILTER (WHERE is_compared) AS n_compared,
         count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_right,
+        count(*) FILTER (WHERE is_compared AND matched_iou >= $iou_threshold) AS n_right,
         count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
         count(*) FILTER (WHERE matched_iou >= greatest($iou_threshold, $good_iou)) AS n_found_good,
-        coalesce(sum(gold_iou) FILTER (WHERE is_judged), 0) AS sum_iou,
-        coalesce(sum(gold_boundary_iou) FILTER (WHERE is_judged), 0) AS sum_boundary_iou,
-        count(*) FILTER (WHERE is_judged AND gold_iou > 0 AND gold_boundary_iou IS NULL) AS n_unbounded
+        coalesce(sum(gold_iou) FILTER (WHERE is_compared), 0) AS sum_iou,
+        coalesce(sum(gold_boundary_iou) FILTER (WHERE is_compared), 0) AS sum_boundary_iou,
+        count(*) FILTER (WHERE is_compared AND gold_iou > 0 AND gold_boundary_iou IS NULL) AS n_unbounded
     FROM matched
     GROUP BY run_id, image_id
 ),
@@ -176,7 +173,7 @@ bins_of_image AS (
     FROM matched
     INNER JOIN cycle_images USING (run_id, image_id)
     INNER JOIN masks ON matched.run_id = masks.run_id AND matched.mask_id = masks.mask_id
-    WHERE masks.predicted_iou IS NOT NULL AND matched.is_judged
+    WHERE masks.predicted_iou IS NOT NULL AND matched.is_compared
     GROUP BY cycle_images.stage, cycle_images.cycle, cycle_images.image_id, bin
 ),
 

@@ -35,9 +35,9 @@ WITH kinds (place, error_kind) AS (
 ),
 
 matched AS (
-    SELECT gold_matches.*
-    FROM gold_matches
-    SEMI JOIN runs ON gold_matches.run_id = runs.run_id AND runs.kind <> 'gold'
+    SELECT matches.*
+    FROM gold_comparisons AS matches
+    SEMI JOIN runs ON matches.run_id = runs.run_id AND runs.kind <> 'gold'
     WHERE
         ($run_id IS NULL OR run_id = $run_id)
         AND ($gold_run_id IS NULL OR gold_run_id = $gold_run_id)
@@ -52,17 +52,17 @@ kinds_of_image AS (
         kinds.place,
         kinds.error_kind,
         count(*) FILTER (
-            WHERE matched.error_kind = kinds.error_kind AND coalesce(coco_ignored, 0) & 1 = 0
+            WHERE matched.error_kind = kinds.error_kind AND (is_compared OR mask_id IS NULL)
         ) AS n_kind_masks,
         count(*) FILTER (
             WHERE
             CASE
                 WHEN kinds.error_kind = 'miss' THEN gold_mask_id IS NOT NULL
-                ELSE mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0
+                ELSE is_compared
             END
         ) AS n_masks,
         sum(coalesce(gold_iou, gold_best_iou)) FILTER (
-            WHERE matched.error_kind = kinds.error_kind AND coalesce(coco_ignored, 0) & 1 = 0
+            WHERE matched.error_kind = kinds.error_kind AND (is_compared OR mask_id IS NULL)
         ) AS sum_iou
     FROM matched
     CROSS JOIN kinds

@@ -35,11 +35,10 @@ columns:
 */
 WITH matched AS (
     SELECT
-        gold_matches.*,
-        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged,
+        matches.*,
         CASE WHEN best_gold_mask_id IS NULL THEN 0 ELSE gold_boundary_iou END AS boundary_iou
-    FROM gold_matches
-    SEMI JOIN runs ON gold_matches.run_id = runs.run_id AND runs.kind <> 'gold'
+    FROM gold_comparisons AS matches
+    SEMI JOIN runs ON matches.run_id = runs.run_id AND runs.kind <> 'gold'
     WHERE
         ($run_id IS NULL OR run_id = $run_id)
         AND ($gold_run_id IS NULL OR gold_run_id = $gold_run_id)
@@ -50,22 +49,22 @@ per_image AS (
         run_id,
         gold_run_id,
         image_id,
-        count(*) FILTER (WHERE is_judged) AS n_masks,
+        count(*) FILTER (WHERE is_compared) AS n_masks,
         count(gold_mask_id) AS n_gold,
-        count(*) FILTER (WHERE is_judged AND gold_iou > 0.50) AS n_over_50,
-        count(*) FILTER (WHERE is_judged AND gold_iou > 0.75) AS n_over_75,
-        count(*) FILTER (WHERE is_judged AND gold_iou > 0.90) AS n_over_90,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= 0.50) AS n_right_50,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= 0.75) AS n_right_75,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= 0.90) AS n_right_90,
+        count(*) FILTER (WHERE is_compared AND gold_iou > 0.50) AS n_over_50,
+        count(*) FILTER (WHERE is_compared AND gold_iou > 0.75) AS n_over_75,
+        count(*) FILTER (WHERE is_compared AND gold_iou > 0.90) AS n_over_90,
+        count(*) FILTER (WHERE is_compared AND matched_iou >= 0.50) AS n_right_50,
+        count(*) FILTER (WHERE is_compared AND matched_iou >= 0.75) AS n_right_75,
+        count(*) FILTER (WHERE is_compared AND matched_iou >= 0.90) AS n_right_90,
         count(*) FILTER (WHERE matched_iou >= 0.50) AS n_found_50,
         count(*) FILTER (WHERE matched_iou >= 0.75) AS n_found_75,
         count(*) FILTER (WHERE matched_iou >= 0.90) AS n_found_90,
-        sum(gold_iou) FILTER (WHERE is_judged) AS sum_iou,
-        sum(gold_iou * gold_iou) FILTER (WHERE is_judged) AS sum_iou_squares,
-        sum(boundary_iou) FILTER (WHERE is_judged) AS sum_boundary,
-        sum(boundary_iou * boundary_iou) FILTER (WHERE is_judged) AS sum_boundary_squares,
-        count(boundary_iou) FILTER (WHERE is_judged) AS n_boundary,
+        sum(gold_iou) FILTER (WHERE is_compared) AS sum_iou,
+        sum(gold_iou * gold_iou) FILTER (WHERE is_compared) AS sum_iou_squares,
+        sum(boundary_iou) FILTER (WHERE is_compared) AS sum_boundary,
+        sum(boundary_iou * boundary_iou) FILTER (WHERE is_compared) AS sum_boundary_squares,
+        count(boundary_iou) FILTER (WHERE is_compared) AS n_boundary,
         -- Average recall is not known where masks were matched before COCO's matching was kept.
         count(coco_found) AS n_ranked_gold,
         sum(coco_found[1]) / 10 AS found_by_1,

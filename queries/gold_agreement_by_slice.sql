@@ -57,9 +57,9 @@ columns:
   design: {type: VARCHAR, about: "what was counted, whose gold it is, what the interval takes as the unit"}
 */
 WITH matched AS (
-    SELECT gold_matches.*
-    FROM gold_matches
-    SEMI JOIN runs ON gold_matches.run_id = runs.run_id AND runs.kind <> 'gold'
+    SELECT matches.*
+    FROM gold_comparisons AS matches
+    SEMI JOIN runs ON matches.run_id = runs.run_id AND runs.kind <> 'gold'
     WHERE
         ($run_id IS NULL OR run_id = $run_id)
         AND ($gold_run_id IS NULL OR gold_run_id = $gold_run_id)
@@ -89,7 +89,7 @@ mask_slices AS (
     LEFT JOIN image_coverage
         ON matched.run_id = image_coverage.run_id AND matched.image_id = image_coverage.image_id
     LEFT JOIN mask_nesting ON matched.run_id = mask_nesting.run_id AND matched.mask_id = mask_nesting.mask_id
-    WHERE coalesce(coco_ignored, 0) & 1 = 0
+    WHERE matched.is_compared
 ),
 
 gold_slices AS (

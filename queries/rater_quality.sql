@@ -31,8 +31,8 @@ WITH gold AS (
     SELECT
         mask_id,
         max(gold_iou) AS gold_iou
-    FROM gold_matches
-    WHERE mask_id IS NOT NULL
+    FROM gold_comparisons
+    WHERE is_compared
     GROUP BY mask_id
 ),
 

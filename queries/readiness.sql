@@ -47,12 +47,9 @@ WITH masks_of_image AS (
     GROUP BY run_id, image_id
 ),
 
--- A mask that lies in crowd gold is neither right nor wrong.
 matched AS (
-    SELECT
-        *,
-        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged
-    FROM gold_matches
+    SELECT *
+    FROM gold_comparisons
     WHERE $gold_run_id IS NULL OR gold_run_id = $gold_run_id
 ),
 
@@ -80,7 +77,7 @@ labels_of_image AS (
     INNER JOIN gold_masks
         ON matched.gold_run_id = gold_masks.run_id AND matched.gold_mask_id = gold_masks.gold_mask_id
     ANTI JOIN own_labels ON matched.run_id = own_labels.run_id
-    WHERE matched.is_judged AND matched.matched_iou >= 0.5 AND gold_masks.label IS NOT NULL
+    WHERE matched.is_compared AND matched.matched_iou >= 0.5 AND gold_masks.label IS NOT NULL
     GROUP BY matched.run_id, matched.image_id, gold_masks.label
 ),
 
@@ -155,8 +152,8 @@ gold_of_image AS (
         current_images.stage,
         current_images.cycle,
         current_images.image_id,
-        count(*) FILTER (WHERE matches.is_judged) AS n_masks,
-        coalesce(sum(matches.gold_iou) FILTER (WHERE matches.is_judged), 0) AS sum_iou,
+        count(*) FILTER (WHERE matches.is_compared) AS n_masks,
+        coalesce(sum(matches.gold_iou) FILTER (WHERE matches.is_compared), 0) AS sum_iou,
         count(matches.gold_mask_id) AS n_gold,
         count(*) FILTER (WHERE matches.matched_iou >= 0.5) AS n_found,
         count(gold_masks.gold_mask_id) AS n_small_gold,
@@ -182,7 +179,7 @@ bins_of_image AS (
     FROM matched AS matches
     INNER JOIN current_images USING (run_id, image_id)
     INNER JOIN masks ON matches.run_id = masks.run_id AND matches.mask_id = masks.mask_id
-    WHERE masks.predicted_iou IS NOT NULL AND matches.is_judged
+    WHERE masks.predicted_iou IS NOT NULL AND matches.is_compared
     GROUP BY current_images.stage, current_images.cycle, current_images.image_id, bin
 ),
 

@@ -75,12 +75,9 @@ drawn_of_image AS (
     GROUP BY runs.parent_run_id, masks.image_id
 ),
 
--- A mask that lies in crowd gold is neither right nor wrong.
 matched AS (
-    SELECT
-        *,
-        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged
-    FROM gold_matches
+    SELECT *
+    FROM gold_comparisons
     WHERE $gold_run_id IS NULL OR gold_run_id = $gold_run_id
 ),
 
@@ -90,12 +87,12 @@ gold_of_image AS (
     SELECT
         run_id,
         image_id,
-        count(*) FILTER (WHERE is_judged) AS n_compared,
+        count(*) FILTER (WHERE is_compared) AS n_compared,
         count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_right,
+        count(*) FILTER (WHERE is_compared AND matched_iou >= $iou_threshold) AS n_right,
         count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
-        coalesce(sum(gold_boundary_iou) FILTER (WHERE is_judged), 0) AS sum_boundary_iou,
-        count(*) FILTER (WHERE is_judged AND gold_iou > 0 AND gold_boundary_iou IS NULL) AS n_unbounded
+        coalesce(sum(gold_boundary_iou) FILTER (WHERE is_compared), 0) AS sum_boundary_iou,
+        count(*) FILTER (WHERE is_compared AND gold_iou > 0 AND gold_boundary_iou IS NULL) AS n_unbounded
     FROM matched
     GROUP BY run_id, image_id
 ),

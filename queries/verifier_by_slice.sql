@@ -45,11 +45,8 @@ columns:
 WITH gold AS (
     SELECT
         mask_id,
-        -- Gold of a crowd tells neither.
-        arg_max_null(
-            CASE WHEN coalesce(coco_ignored, 0) & 1 = 0 THEN error_kind = 'none' END, gold_iou
-        ) AS is_good
-    FROM gold_matches
+        arg_max_null(CASE WHEN is_compared THEN error_kind = 'none' END, gold_iou) AS is_good
+    FROM gold_comparisons
     WHERE mask_id IS NOT NULL
     GROUP BY mask_id
 ),

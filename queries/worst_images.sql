@@ -32,11 +32,9 @@ columns:
   crowdedness: {type: DOUBLE, about: mean number of other masks whose boxes intersect the box of a mask}
 */
 WITH matched AS (
-    SELECT
-        gold_matches.*,
-        mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0 AS is_judged
-    FROM gold_matches
-    SEMI JOIN runs ON gold_matches.run_id = runs.run_id AND runs.kind <> 'gold'
+    SELECT matches.*
+    FROM gold_comparisons AS matches
+    SEMI JOIN runs ON matches.run_id = runs.run_id AND runs.kind <> 'gold'
     WHERE
         ($run_id IS NULL OR run_id = $run_id)
         AND ($gold_run_id IS NULL OR gold_run_id = $gold_run_id)
@@ -47,11 +45,11 @@ matches_of_image AS (
         run_id,
         gold_run_id,
         image_id,
-        count(*) FILTER (WHERE is_judged) AS n_masks,
+        count(*) FILTER (WHERE is_compared) AS n_masks,
         count(gold_mask_id) AS n_gold_masks,
-        count(*) FILTER (WHERE is_judged AND matched_iou >= $iou_threshold) AS n_right,
+        count(*) FILTER (WHERE is_compared AND matched_iou >= $iou_threshold) AS n_right,
         count(*) FILTER (WHERE matched_iou >= $iou_threshold) AS n_found,
-        sum(gold_iou) FILTER (WHERE is_judged) AS sum_iou
+        sum(gold_iou) FILTER (WHERE is_compared) AS sum_iou
     FROM matched
     GROUP BY run_id, gold_run_id, image_id
 )

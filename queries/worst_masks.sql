@@ -37,12 +37,12 @@ SELECT
     masks.predicted_iou,
     masks.stability_score,
     masks.area_px
-FROM gold_matches AS matches
+FROM gold_comparisons AS matches
 INNER JOIN current_masks AS masks USING (run_id, mask_id)
 LEFT JOIN images ON masks.run_id = images.run_id AND masks.image_id = images.image_id
 WHERE
-    matches.gold_iou < $below_iou
-    AND coalesce(matches.coco_ignored, 0) & 1 = 0
+    matches.is_compared
+    AND matches.gold_iou < $below_iou
     AND ($run_id IS NULL OR matches.run_id = $run_id)
     AND ($gold_run_id IS NULL OR matches.gold_run_id = $gold_run_id)
 ORDER BY matches.gold_iou, masks.mask_id, matches.gold_run_id

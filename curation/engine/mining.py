@@ -136,8 +136,8 @@ _LESSONS = f"""
             run_id,
             arg_max(error_kind, gold_iou) AS error_kind,
             max(gold_iou) AS gold_iou
-        FROM gold_matches
-        WHERE mask_id IS NOT NULL AND coalesce(coco_ignored, 0) & 1 = 0
+        FROM gold_comparisons
+        WHERE is_compared
         GROUP BY mask_id, run_id
     ),
 

@@ -157,9 +157,8 @@ WITH matched AS (
         CASE
             WHEN m.best_gold_mask_id IS NULL THEN 0
             ELSE m.gold_boundary_iou
-        END AS boundary,
-        coalesce(m.coco_ignored, 0) & 1 = 1 AS is_ignored
-    FROM gold_matches AS m
+        END AS boundary
+    FROM gold_comparisons AS m
     INNER JOIN runs ON m.run_id = runs.run_id
     WHERE
         CASE WHEN $between THEN runs.kind = 'gold' ELSE runs.kind <> 'gold' END
@@ -169,7 +168,7 @@ WITH matched AS (
 
 of_masks AS (
     SELECT {keys}, image_id, {of_masks}
-    FROM (SELECT matched.*, {mask} AS slice FROM matched {mask_join} WHERE matched.mask_id IS NOT NULL AND NOT is_ignored)
+    FROM (SELECT matched.*, {mask} AS slice FROM matched {mask_join} WHERE matched.is_compared)
     GROUP BY {keys}, image_id
 ),
 

@@ -110,10 +110,10 @@ def _read_pool(lake: Lake, plan: Plan) -> Iterator[Hidden]:
 
         known AS (
             SELECT run_id, image_id, mask_id, max(gold_iou) AS gold_iou
-            FROM gold_matches
+            FROM gold_comparisons
             WHERE mask_id IS NOT NULL AND run_id IN (SELECT run_id FROM drawn)
             GROUP BY run_id, image_id, mask_id
-            HAVING max(coalesce(coco_ignored, 0) & 1) = 0
+            HAVING bool_and(is_compared)
         )
 
         SELECT

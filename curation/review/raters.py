@@ -45,8 +45,8 @@ CONFUSION = pa.schema(
 
 _VERDICTS = """
     WITH gold AS (
-        SELECT mask_id, max(gold_iou) AS gold_iou FROM gold_matches
-        WHERE mask_id IS NOT NULL
+        SELECT mask_id, max(gold_iou) AS gold_iou FROM gold_comparisons
+        WHERE is_compared
         GROUP BY mask_id
     ),
 

@@ -169,7 +169,7 @@ def so_far(lake: Lake) -> SoFar | None:
     """Share and correlation by the verdicts of samples that were not drawn on purpose, else by gold; None
     without either.
 
-    A mask of gold is good when settings.GOLD.good_iou is reached (`gold_matches`). Weights are left out: this
+    A mask of gold is good when settings.GOLD.good_iou is reached (`gold_comparisons`). Weights are left out: this
     is for planning.
     """
     verdicts = lake.query("""
@@ -186,8 +186,8 @@ def so_far(lake: Lake) -> SoFar | None:
     gold = lake.query(
         """
         SELECT image_id, max(gold_iou) > $good_iou AS is_good
-        FROM gold_matches SEMI JOIN current_images USING (run_id, image_id)
-        WHERE mask_id IS NOT NULL
+        FROM gold_comparisons SEMI JOIN current_images USING (run_id, image_id)
+        WHERE is_compared
         GROUP BY image_id, mask_id
     """,
         {"good_iou": GOLD.good_iou},

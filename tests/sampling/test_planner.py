@@ -7,6 +7,7 @@ from scipy import stats
 from curation.errors import InputError
 from curation.sampling import planner, samples
 from curation.sampling.samples import Request
+from curation.schemas import TABLES
 from tests.sampling.judged_lake import fill, judge
 
 
@@ -81,6 +82,19 @@ def test_a_plan_knows_what_was_judged_so_far(lake):
     found = planner.so_far(lake)
     assert (found.share, found.n_masks, found.n_images, found.source) == (0.5, 30, 6, "verdicts")
     assert found.correlation == pytest.approx(1)
+
+
+def test_without_verdicts_gold_tells_and_gold_of_a_crowd_tells_nothing(lake):
+    fill(lake, [3, 3])
+    ids = lake.query("SELECT run_id, image_id, mask_id FROM masks ORDER BY mask_id").to_pylist()
+    ious = (0.95, 0.95, 0.0, 0.95, 0.5, 0.5)
+    matches = [
+        {**row, "gold_run_id": 9, "gold_iou": iou, "coco_ignored": int(iou == 0)}
+        for row, iou in zip(ids, ious, strict=True)
+    ]
+    lake.append({"gold_matches": TABLES["gold_matches"].table(matches)}, "gold")
+    found = planner.so_far(lake)
+    assert (found.share, found.n_masks, found.n_images, found.source) == (0.6, 5, 2, "gold")
 
 
 @pytest.mark.parametrize(
