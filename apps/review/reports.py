@@ -140,6 +140,18 @@ def snapshots(lake_: Lake) -> list[tuple[str, str]]:
     return [(tag["name"], f"{tag['name']} · {tag['tagged_at']:%Y-%m-%d %H:%M} UTC") for tag in tags]
 
 
+def choose_snapshot(key: str, about: str) -> str | None:
+    """A control for the tag whose version is meant; None for the newest version."""
+    named = dict(ask(snapshots))
+    return st.selectbox(
+        "Snapshot",
+        [None, *named],
+        format_func=lambda name: "newest" if name is None else named[name],
+        key=key,
+        help=about,
+    )
+
+
 def runs(lake_: Lake) -> list[dict]:
     """Every run, newest first: run_id, kind, stage, cycle, model, annotator."""
     return lake_.query(

@@ -201,16 +201,23 @@ def test_the_queue_shows_samples_and_raters(opened, filled):
 
 
 def test_a_sample_is_drawn_from_the_queue(opened, copied):
+    with Lake.open(copied) as lake:
+        then = lake.tag("then")
     page = opened(copied, "queue")
     page.selectbox(key="draw_design").select("stratified").run()
     page.text_input(key="draw_name").set_value("new")
     page.number_input(key="draw_size").set_value(10)
+    page.selectbox(key="draw_allocation").select("neyman")
+    page.text_input(key="draw_risk").set_value("area_px")
+    page.selectbox(key="draw_at").select("then")
     page.button[0].click().run()
     assert not page.error
     assert "10 masks" in page.success[0].value.replace("\N{NO-BREAK SPACE}", " ")
     with Lake.open(copied, read_only=True) as lake:
-        rows = lake.query("SELECT design, drawn_by FROM samples WHERE sample = 'new'").to_pylist()
-    assert rows == [{"design": "stratified", "drawn_by": "Ann"}] * 10
+        rows = lake.query(
+            "SELECT design, drawn_by, snapshot_id FROM samples WHERE sample = 'new'"
+        ).to_pylist()
+    assert rows == [{"design": "stratified", "drawn_by": "Ann", "snapshot_id": then}] * 10
     page.button[0].click().run()
     assert "is there already" in page.error[0].value
 

@@ -201,11 +201,13 @@ def _draw(person: access.Person) -> None:
         )
         run_id = left.selectbox("Run", [None, *_runs()], format_func=_run_words, help=_run_help())
         given["seed"] = right.number_input("Seed", 0, value=0, help="the same seed draws the same masks")
-        where = st.text_input("Only masks of which", placeholder="area_px >= 576", help=_columns_help())
+        where = left.text_input("Only masks of which", placeholder="area_px >= 576", help=_columns_help())
+        with right:
+            at = reports.choose_snapshot("draw_at", "Drawn from the masks that the lake had then.")
         given |= _of_design(design)
         is_asked = st.form_submit_button("Draw", type="primary", icon=":material/colorize:")
     if is_asked:
-        _draw_now(given, Scope(run_id, where.strip() or None))
+        _draw_now(given, Scope(run_id, where.strip() or None), at)
 
 
 def _of_design(design: str) -> dict[str, Any]:
@@ -214,9 +216,22 @@ def _of_design(design: str) -> dict[str, Any]:
         left, right = st.columns(2)
         strata = left.text_input("Strata", "size_band", help=f"a column or SQL expression. {_columns_help()}")
         allocation = right.selectbox(
-            "Allocation", designs.ALLOCATIONS, help="how many masks each stratum gets"
+            "Allocation",
+            designs.ALLOCATIONS,
+            key="draw_allocation",
+            help="how many masks each stratum gets",
         )
-        return {"strata": strata, "allocation": allocation}
+        risk = st.text_input(
+            "Risk whose spread decides (neyman)",
+            placeholder="verdicts, else gold",
+            key="draw_risk",
+            help=_columns_help(),
+        ).strip()
+        return {
+            "strata": strata,
+            "allocation": allocation,
+            "risk": risk or None if allocation == "neyman" else None,
+        }
     if design == "two_stage":
         return {
             "masks_per_image": st.number_input("Masks an image, at most", 1, value=samples.MASKS_PER_IMAGE)
@@ -234,10 +249,10 @@ def _of_design(design: str) -> dict[str, Any]:
     return {}
 
 
-def _draw_now(given: dict[str, Any], scope: Scope) -> None:
+def _draw_now(given: dict[str, Any], scope: Scope, at: str | None) -> None:
     try:
         with data.lake() as lake:
-            drawn = samples.draw(lake, samples.Request(scope=scope, **given))
+            drawn = samples.draw(lake, samples.Request(scope=scope, **given), at)
     except CurationError as error:
         st.error(tables.literal(str(error)))
         return

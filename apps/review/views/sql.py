@@ -46,24 +46,14 @@ def show(person: access.Person) -> None:
     head, right = st.columns([3, 1], vertical_alignment="bottom")
     head.title("SQL", anchor=False)
     with right:
-        at = _snapshot()
+        at = reports.choose_snapshot(
+            "sql_at", "Reports and questions see the lake as it was then. `curation tag` names a version."
+        )
     by_report, by_prompt = st.tabs(["Reports", "Prompt"])
     with by_report:
         _reports(at)
     with by_prompt:
         _prompt(at)
-
-
-def _snapshot() -> str | None:
-    """The tag that was chosen; None for the newest version."""
-    named = dict(reports.ask(reports.snapshots))
-    return st.selectbox(
-        "Snapshot",
-        [None, *named],
-        format_func=lambda name: "newest" if name is None else named[name],
-        key="sql_at",
-        help="Reports and questions see the lake as it was then. `curation tag` names a version.",
-    )
 
 
 # -- reports -------------------------------------------------------------------------------------
