@@ -115,6 +115,10 @@ def wait_for(page, is_reached, path, patience_s: float = 90) -> np.ndarray:
     """The picture as the App shows it (H, W, 3), once `is_reached`; the screenshot is kept at `path`."""
     deadline = time.monotonic() + patience_s
     while True:
+        if not page.locator(
+            '[data-cy="modal"]'
+        ).count():  # the App closes it again where it draws the grid anew
+            open_sample(page)
         page.mouse.move(5, 5)
         screenshot = PIL.Image.open(io.BytesIO(page.screenshot(path=path))).convert("RGB")
         picture = crop_to_picture(np.asarray(screenshot))
