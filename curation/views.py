@@ -18,8 +18,10 @@ REJECTED = f"SELECT mask_id FROM settled_verdicts WHERE decision = 'reject' UNIO
 VERSION = 3
 
 #: `current_masks` leaves out what a correction has superseded, and drawn masks that were taken back; so does
-#: `current_drawn_masks`, which tells how masks were drawn. `current_images` names for every image of a stage and cycle
-#: the newest run that read it, so that a retuned run stands for its source.
+#: `current_drawn_masks`, which tells how masks were drawn. `drawn_on_runs` has what people drew or corrected under the
+#: run that they drew it on; `is_current` is false where that was corrected once more.
+#: `current_images` names for every image of a stage and cycle the newest run that read it, so that a retuned run stands
+#: for its source.
 #: `gold_comparisons` tells which masks count against gold: one that lies in crowd gold is neither right nor wrong.
 #: `current_verdicts` leaves out what its rater took back or said anew.
 #: `settled_verdicts` has, for every judged mask of a sample, the verdict that counts: see `review.adjudication`.
@@ -32,6 +34,21 @@ VIEWS = {
         ) AS corrections ON corrections.supersedes = masks.mask_id
     """,
     "current_drawn_masks": "SELECT drawn_masks.* FROM drawn_masks ANTI JOIN withdrawn_masks USING (mask_id)",
+    "drawn_on_runs": """
+        SELECT
+            runs.parent_run_id AS run_id,
+            masks.image_id,
+            masks.mask_id,
+            masks.area_px,
+            masks.supersedes,
+            later.supersedes IS NULL AS is_current
+        FROM masks
+        INNER JOIN runs ON masks.run_id = runs.run_id AND runs.kind = 'correct'
+        ANTI JOIN withdrawn_masks USING (mask_id)
+        LEFT JOIN (
+            SELECT DISTINCT supersedes FROM masks ANTI JOIN withdrawn_masks USING (mask_id) WHERE supersedes IS NOT NULL
+        ) AS later ON later.supersedes = masks.mask_id
+    """,
     "current_images": """
         SELECT
             runs.stage,

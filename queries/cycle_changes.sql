@@ -81,16 +81,12 @@ masks_of_image AS (
 
 drawn_of_image AS (
     SELECT
-        runs.parent_run_id AS run_id,
-        masks.image_id,
-        count(standing.mask_id) AS n_drawn,
-        count(*) FILTER (WHERE masks.supersedes IS NULL) AS n_added
-    FROM masks
-    INNER JOIN runs USING (run_id)
-    LEFT JOIN current_masks AS standing USING (run_id, mask_id)
-    ANTI JOIN withdrawn_masks USING (mask_id)
-    WHERE runs.kind = 'correct'
-    GROUP BY runs.parent_run_id, masks.image_id
+        run_id,
+        image_id,
+        count(*) FILTER (WHERE is_current) AS n_drawn,
+        count(*) FILTER (WHERE supersedes IS NULL) AS n_added
+    FROM drawn_on_runs
+    GROUP BY run_id, image_id
 ),
 
 matched AS (

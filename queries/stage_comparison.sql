@@ -105,15 +105,13 @@ masks_of_image AS (
 -- What people drew because the run had missed it; a correction stands for a mask that is counted already.
 added_to_image AS (
     SELECT
-        runs.parent_run_id AS run_id,
-        masks.image_id,
+        run_id,
+        image_id,
         count(*) AS n_masks,
-        count(*) FILTER (WHERE masks.area_px < $small_area_px) AS n_small
-    FROM masks
-    INNER JOIN runs USING (run_id)
-    ANTI JOIN withdrawn_masks USING (mask_id)
-    WHERE runs.kind = 'correct' AND masks.supersedes IS NULL
-    GROUP BY runs.parent_run_id, masks.image_id
+        count(*) FILTER (WHERE area_px < $small_area_px) AS n_small
+    FROM drawn_on_runs
+    WHERE supersedes IS NULL
+    GROUP BY run_id, image_id
 ),
 
 matched AS (

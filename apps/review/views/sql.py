@@ -22,6 +22,7 @@ ORDER BY ALL"""
 VIEWS_ABOUT = {
     "current_masks": "masks, without those that a correction has superseded or that were taken back",
     "current_drawn_masks": "how masks were drawn, without those that were taken back",
+    "drawn_on_runs": "masks that people drew or corrected, under the run that they were drawn on",
     "current_images": "the newest run of each image, a row a stage and cycle",
     "gold_comparisons": "gold_matches, with whether the mask counts: one in crowd gold is neither right nor wrong",
     "current_verdicts": "verdicts, without what was taken back or said anew",
