@@ -49,17 +49,15 @@ def columns(con: duckdb.DuckDBPyConnection, version: int | None) -> dict[str, se
 
     DuckDB's own list of columns binds every view, which takes several times as long.
     """
-    rows = locks.retry_while_locked(
-        lambda: con.execute(
-            f"""
-            SELECT tables.table_name, columns.column_name
-            FROM {CATALOG}.ducklake_table AS tables
-            INNER JOIN {CATALOG}.ducklake_column AS columns USING (table_id)
-            WHERE columns.parent_column IS NULL AND {_stands("tables")} AND {_stands("columns")}
-            """,
-            {"version": version},
-        ).fetchall()
-    )
+    rows = con.execute(
+        f"""
+        SELECT tables.table_name, columns.column_name
+        FROM {CATALOG}.ducklake_table AS tables
+        INNER JOIN {CATALOG}.ducklake_column AS columns USING (table_id)
+        WHERE columns.parent_column IS NULL AND {_stands("tables")} AND {_stands("columns")}
+        """,
+        {"version": version},
+    ).fetchall()
     found: dict[str, set[str]] = {}
     for table_name, column_name in rows:
         found.setdefault(table_name, set()).add(column_name)

@@ -101,7 +101,7 @@ class Lake:
         lake = cls(root, catalog, data, at, read_only)
         if not lake.is_read_only:
             lake._evolve()
-        elif lake._missing_statements():
+        elif locks.retry_while_locked(lake._missing_statements):
             lake = lake._brought_up_to_date(at)
         return lake
 
@@ -156,7 +156,7 @@ class Lake:
             self.close()
             Lake.open(self.root).close()
             return Lake(self.root, self.catalog, self.storage.base, None, read_only=True)
-        present = catalogs.columns(self.con, self._version)
+        present = locks.retry_while_locked(lambda: catalogs.columns(self.con, self._version))
         for schema, columns in _missing_columns(present):
             if columns == list(schema.columns):
                 self.con.execute(schema.ddl[0].replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
@@ -171,7 +171,7 @@ class Lake:
 
     def _evolve(self) -> None:
         """Add the tables, columns and views that the contracts have and this lake lacks."""
-        if self._missing_statements():
+        if locks.retry_while_locked(self._missing_statements):
             self.commit(
                 lambda con: [con.execute(s) for s in self._missing_statements()],
                 "contracts brought up to date",
