@@ -15,9 +15,9 @@ leave the *design effect* uncertain: V changes with R even where nothing else is
 Wilson's interval knows already. Totals over the frame's size have no such limits, so theirs are R ± t √V.
 
 Sources: Cochran, Sampling Techniques (1977): 5A.13 and 6 (ratios), 9A.3 (Hansen-Hurwitz), 11.9 (two stages);
-Särndal, Swensson and Wretman, Model Assisted Survey Sampling (1992), 5.7 (Hájek), 10.3 (domains); Korn and
-Graubard, Survey Methodology 24 (1998); Satterthwaite, Biometrics Bulletin 2 (1946); Rao and Wu, JASA 83
-(1988).
+Särndal, Swensson and Wretman, Model Assisted Survey Sampling (1992), 5.7 (Hájek), 10.3 (domains); MacKinnon and
+White, Journal of Econometrics 29 (1985) (residuals over 1 − leverage, as the jackknife has them); Korn and
+Graubard, Survey Methodology 24 (1998); Satterthwaite, Biometrics Bulletin 2 (1946); Rao and Wu, JASA 83 (1988).
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,8 @@ BOOTSTRAP_REPLICATES = 1_000
 #: Where fewer units than this carry the variance, such as the only bad mask of a sample, a slope goes through them
 #: whatever the score is worth.
 LEAST_FOR_SLOPE = 5
+#: A unit's residual is divided by 1 − its leverage, which counts up to this.
+MOST_LEVERAGE = 0.8
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,6 @@ def estimate(
         least = ROUNDING * ((weighed / size) ** 2).sum(axis=0)
         variance, freedom = _freedom(of, residual, least, None if is_total else bounds_of, score is not None)
         n_units = _count(of.unit, x, len(of.draws), of.draws)
-        variance = np.where(has_slope, variance * _for_slope(n_units - len(of.fraction) + 1), variance)
         gain = np.where((variance > 0) & has_slope, plain / variance, 1)
         error = np.where(weighed.any(axis=0), np.sqrt(variance), np.nan)
         effective_n = _effective_n(of, bounds_of, variance, weighed, x)
@@ -165,12 +166,15 @@ def _with_score(
     n_carrying = part.sum(axis=0) ** 2 / (part**2).sum(axis=0)
     has_slope = (variance > 0) & (n_carrying >= LEAST_FOR_SLOPE)
     slope = np.where(has_slope, _variance(of, residual, of_score) / variance, 0)
-    return share - slope * (mean - score.frame_mean), residual - slope * of_score, has_slope
-
-
-def _for_slope(n_units: np.ndarray) -> np.ndarray:
-    """What a slope that was found in the same units hides of the variance, as a factor (Cochran 7.4)."""
-    return np.where(n_units > 4, (n_units - 1) / np.maximum(n_units - 3, 1), 3)
+    # Units whose scores lie far out draw the slope to themselves, and what is left of them is too small.
+    deviation, counts = _deviations(of, of_score)
+    leverage = np.where(has_slope, counts[:, None] * deviation**2 / variance, 0)
+    hidden = 1 - np.minimum(leverage, MOST_LEVERAGE)
+    return (
+        share - slope * (mean - score.frame_mean),
+        (residual - slope * of_score) / hidden[of.unit],
+        has_slope,
+    )
 
 
 def _by_unit(of: Answers, values: np.ndarray) -> np.ndarray:
