@@ -7,6 +7,7 @@ import pytest
 
 from curation import queries, settings
 from curation.schemas import SQL_TYPES, TABLES
+from curation.views import VIEWS
 
 
 @pytest.fixture
@@ -28,6 +29,8 @@ def answer(con, name: str, **given: dict) -> list[dict]:
             for c in schema.columns
         )
         con.execute(f'CREATE OR REPLACE TABLE "{table}" AS SELECT {selected} FROM given')
+    for view, sql in VIEWS.items():
+        con.execute(f"CREATE OR REPLACE VIEW {view} AS {sql}")
     report = queries.get(name)
     values = {parameter.name: parameter.value({}) for parameter in report.params}
     return con.execute(report.sql, values).to_arrow_table().to_pylist()

@@ -159,33 +159,36 @@ def test_kills_at_random_moments_change_nothing(tmp_path, checkpoint, n_kills):
         Lake.create(workspace).close()
     CliRunner().invoke(app, words(images, checkpoint, workspaces[0], "--shard-size", "1"))
     with ThreadPoolExecutor(2) as pool:
-        list(
-            pool.map(
-                lambda w: kill_then_finish(words(images, checkpoint, w, "--shard-size", "1"), w, n_kills),
-                workspaces[1:],
-            )
+        done = pool.map(
+            lambda w: kill_then_finish(words(images, checkpoint, w, "--shard-size", "1"), w, n_kills),
+            workspaces[1:],
         )
+        assert sum(done) >= n_kills  # of twice as many: a process may end before it is killed
     undisturbed = content(workspaces[0])
     assert undisturbed["images"].num_rows == n_images
     for workspace in workspaces[1:]:
         assert content(workspace) == undisturbed
 
 
-def kill_then_finish(arguments: list[str], workspace: Path, n_kills: int) -> None:
+def kill_then_finish(arguments: list[str], workspace: Path, n_kills: int) -> int:
+    """How many of so many processes were killed in their work, before one did what was left of it."""
     # Two runs at once with every core each would only wait for one another.
     one_thread = {"OMP_NUM_THREADS": "1"}
     rng = random.Random(workspace.name)
+    n_killed = 0
     for number in range(n_kills):
         process = processes.start(*arguments, **one_thread)
         if number % 5 == 0:
             time.sleep(rng.uniform(0.1, 1))  # while it starts
         else:
             wait_for_a_file(workspace, process)
-            time.sleep(rng.uniform(0, 0.2))
-        os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(rng.uniform(0, 0.1))
+        if process.is_alive():
+            os.killpg(process.pid, signal.SIGKILL)
         process.join()
-        assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
+        n_killed += process.exitcode == -signal.SIGKILL
     assert processes.run(*arguments, **one_thread) == 1
+    return n_killed
 
 
 def wait_for_a_file(workspace: Path, process: BaseProcess) -> None:
