@@ -143,13 +143,11 @@ def snapshots(lake_: Lake) -> list[tuple[str, str]]:
 def choose_snapshot(key: str, about: str) -> str | None:
     """A control for the tag whose version is meant; None for the newest version."""
     named = dict(ask(snapshots))
-    return st.selectbox(
-        "Snapshot",
-        [None, *named],
-        format_func=lambda name: "newest" if name is None else named[name],
-        key=key,
-        help=about,
+    # With None for the newest Streamlit would take the control for an empty one, and offer to clear it.
+    chosen = st.selectbox(
+        "Snapshot", ["", *named], format_func=lambda name: named.get(name, "newest"), key=key, help=about
     )
+    return chosen or None
 
 
 def runs(lake_: Lake) -> list[dict]:
