@@ -12,14 +12,18 @@ from curation.masks.geometry import areas, boxes
 from curation.masks.runs import Runs, require_same_size
 
 
-def intersections(a: Runs, b: Runs) -> np.ndarray:
-    """Pixels that each mask of `a` shares with each of `b`, int64 (Na, Nb). `b is a` costs half."""
+def intersections(a: Runs, b: Runs, where: np.ndarray | None = None) -> np.ndarray:
+    """Pixels that each mask of `a` shares with each of `b`, int64 (Na, Nb). `b is a` costs half.
+
+    With `where`, bool (Na, Nb), only those pairs are counted and the others hold 0; it is symmetric where `b is a`.
+    """
     require_same_size(a, b, "intersections: the second batch")
+    where = np.ones((len(a), len(b)), bool) if where is None else where
     edges_a, boxes_a = _edges(a.counts, a.offsets), boxes(a)
     if b is a:
-        return _intersections(edges_a, a.offsets, boxes_a, edges_a, a.offsets, boxes_a, a.height, True)
+        return _intersections(edges_a, a.offsets, boxes_a, edges_a, a.offsets, boxes_a, a.height, where, True)
     edges_b = _edges(b.counts, b.offsets)
-    return _intersections(edges_a, a.offsets, boxes_a, edges_b, b.offsets, boxes(b), a.height, False)
+    return _intersections(edges_a, a.offsets, boxes_a, edges_b, b.offsets, boxes(b), a.height, where, False)
 
 
 def iou(a: Runs, b: Runs, is_crowd: Sequence[bool] | np.ndarray | None = None) -> np.ndarray:
@@ -46,8 +50,7 @@ def paired_intersections(a: Runs, b: Runs) -> np.ndarray:
     require_same_size(a, b, "paired_intersections: the second batch")
     if len(a) != len(b):
         raise InputError(f"paired_intersections: {len(a)} and {len(b)} masks came; give as many of each")
-    edges_a, edges_b = _edges(a.counts, a.offsets), _edges(b.counts, b.offsets)
-    return _paired(edges_a, a.offsets, boxes(a), edges_b, b.offsets, boxes(b), a.height)
+    return _paired(a.counts, a.offsets, b.counts, b.offsets)
 
 
 def paired_iou(a: Runs, b: Runs) -> np.ndarray:
@@ -69,10 +72,12 @@ def _edges(counts, offsets):
 
 
 @njit(cache=True, nogil=True)
-def _intersections(edges_a, offsets_a, boxes_a, edges_b, offsets_b, boxes_b, height, is_symmetric):
+def _intersections(edges_a, offsets_a, boxes_a, edges_b, offsets_b, boxes_b, height, where, is_symmetric):
     shared = np.zeros((len(offsets_a) - 1, len(offsets_b) - 1), np.int64)
     for a in range(shared.shape[0]):
         for b in range(a if is_symmetric else 0, shared.shape[1]):
+            if not where[a, b]:
+                continue
             start, stop = _shared_span(boxes_a[a], boxes_b[b], height)
             if start >= stop:
                 continue
@@ -89,13 +94,34 @@ def _intersections(edges_a, offsets_a, boxes_a, edges_b, offsets_b, boxes_b, hei
 
 
 @njit(cache=True, nogil=True)
-def _paired(edges_a, offsets_a, boxes_a, edges_b, offsets_b, boxes_b, height):
+def _paired(counts_a, offsets_a, counts_b, offsets_b):
+    """Each pair is walked once, from the first run on: finding where to begin would cost as much as the walk."""
     shared = np.zeros(len(offsets_a) - 1, np.int64)
     for k in range(len(shared)):
-        start, stop = _shared_span(boxes_a[k], boxes_b[k], height)
-        if start < stop:
-            of_a, of_b = edges_a[offsets_a[k] : offsets_a[k + 1]], edges_b[offsets_b[k] : offsets_b[k + 1]]
-            shared[k] = _shared_px(of_a, of_b, start, stop)
+        i, i_stop = offsets_a[k], offsets_a[k + 1]
+        j, j_stop = offsets_b[k], offsets_b[k + 1]
+        if i + 1 >= i_stop or j + 1 >= j_stop:
+            continue
+        first_a, first_b = np.int64(counts_a[i]), np.int64(counts_b[j])
+        end_a, end_b = first_a + np.int64(counts_a[i + 1]), first_b + np.int64(counts_b[j + 1])
+        area = 0
+        while True:
+            first = max(first_a, first_b)
+            if end_a < end_b:
+                area += max(end_a - first, 0)
+                i += 2
+                if i + 1 >= i_stop:
+                    break
+                first_a = end_a + np.int64(counts_a[i])
+                end_a = first_a + np.int64(counts_a[i + 1])
+            else:
+                area += max(end_b - first, 0)
+                j += 2
+                if j + 1 >= j_stop:
+                    break
+                first_b = end_b + np.int64(counts_b[j])
+                end_b = first_b + np.int64(counts_b[j + 1])
+        shared[k] = area
     return shared
 
 

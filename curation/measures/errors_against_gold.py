@@ -20,8 +20,9 @@ one holds, the first that fits in this order; `GOLD` in settings has the thresho
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from curation.masks import areas, holes, largest_pieces, paired_intersections
+from curation.masks import Runs, areas, holes, intersections, largest_pieces, paired_intersections
 from curation.measures.image import ImageMasks
 from curation.settings import GOLD
 
@@ -75,7 +76,7 @@ def _is_spurious(pairs: _Pairs) -> np.ndarray:
 
 def _is_merge(pairs: _Pairs) -> np.ndarray:
     is_taken = (pairs.gold_share > GOLD.most_share) & (pairs.mask_share >= GOLD.least_share)
-    return _has_two_apart(is_taken, pairs.gold)
+    return _lies_apart(is_taken, pairs.gold).any(axis=1)
 
 
 def _is_split(pairs: _Pairs) -> np.ndarray:
@@ -86,23 +87,48 @@ def _is_split(pairs: _Pairs) -> np.ndarray:
         & (pairs.gold_share >= GOLD.least_share)
         & ~is_shown_whole[None, :]
     )
-    # (M, N): gold mask k has a piece apart from mask i
-    has_other = (is_piece.T.astype(np.float32) @ _apart(pairs.image).astype(np.float32)) > 0
-    return (is_piece & has_other.T).any(axis=1)
+    return _lies_apart(is_piece.T, pairs.image).any(axis=0)
 
 
-def _has_two_apart(is_chosen: np.ndarray, masks: ImageMasks) -> np.ndarray:
-    """Which rows of `is_chosen` (R, N) hold two of N masks that lie apart, bool (R,)."""
-    if not (is_chosen.sum(axis=1) > 1).any():
-        return np.zeros(len(is_chosen), bool)
-    reached = (is_chosen.astype(np.float32) @ _apart(masks).astype(np.float32)) > 0
-    return (reached & is_chosen).any(axis=1)
+def _lies_apart(is_chosen: np.ndarray, masks: ImageMasks) -> np.ndarray:
+    """Which chosen ones of N masks lie apart from another one that is chosen in the same row, bool (R, N) of (R, N)."""
+    rows = np.flatnonzero(is_chosen.sum(axis=1) > 1)  # few, and few are chosen in each
+    columns = np.flatnonzero(is_chosen[rows].any(axis=0))
+    result = np.zeros(is_chosen.shape, bool)
+    if len(rows):
+        part = np.ix_(rows, columns)
+        chosen = is_chosen[part]
+        is_apart = _apart(masks.area_px[columns], masks.runs[columns], _chosen_together(chosen))
+        result[part] = _chosen_apart(chosen, is_apart)
+    return result
 
 
-def _apart(masks: ImageMasks) -> np.ndarray:
-    """Which two masks share at most half of the smaller one, bool (N, N)."""
-    smaller_px = np.minimum(masks.area_px[:, None], masks.area_px[None, :])
-    return masks.shared_px <= GOLD.most_share * smaller_px
+def _apart(area_px: np.ndarray, runs: Runs, where: np.ndarray) -> np.ndarray:
+    """Which two masks share at most half of the smaller one, bool (N, N); any answer but `where`, bool (N, N)."""
+    smaller_px = np.minimum(area_px[:, None], area_px[None, :])
+    return intersections(runs, runs, where) <= GOLD.most_share * smaller_px
+
+
+@njit(cache=True, nogil=True)
+def _chosen_together(is_chosen):
+    """Which two of N are chosen in one row of (R, N), bool (N, N)."""
+    result = np.zeros((is_chosen.shape[1], is_chosen.shape[1]), np.bool_)
+    for row in range(len(is_chosen)):
+        chosen = np.flatnonzero(is_chosen[row])
+        for one in chosen:
+            result[one, chosen] = True
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _chosen_apart(is_chosen, is_apart):
+    """`is_chosen` (R, N), without those that no other one chosen in the same row `is_apart` (N, N) from."""
+    result = np.zeros_like(is_chosen)
+    for row in range(len(is_chosen)):
+        chosen = np.flatnonzero(is_chosen[row])
+        for one in chosen:
+            result[row, one] = is_apart[one, chosen].any()
+    return result
 
 
 def _kinds_of_outlines(pairs: _Pairs, rows: np.ndarray, best: np.ndarray) -> np.ndarray:
