@@ -20,22 +20,23 @@ import time
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pycocotools import mask as coco_mask
 
 from benchmarks.claims import Claim, tell
-from benchmarks.masks import blobs
 from curation import ids, masks
 from curation.formats import sa1b
 from curation.formats.sa1b_import import ImportWork, StageOrigin, plan_records
+from curation.masks import Runs
 from curation.schemas import TABLES
 from curation.shards import Shard
 from curation.storage import Storage
 
 #: Images that are drawn, each with so many masks.
-N_DRAWN, N_MASKS = 4, 100
+N_DRAWN, N_MASKS = 50, 100
 RUN_ID = 1
 ORIGIN = StageOrigin("fully_automatic", 0)
 #: Least ratio (issue 3, section 1).
@@ -45,7 +46,7 @@ N_ROUNDS = 7
 
 
 def make_records(folder: Path, n_records: int) -> list[Path]:
-    drawn = [record(seed) for seed in range(N_DRAWN)]
+    drawn = [record(seed) for seed in range(min(n_records, N_DRAWN))]
     folder = folder / "records"
     folder.mkdir()
     paths = []
@@ -61,7 +62,7 @@ def record(seed: int) -> dict:
     """A record with SA-1B's keys and random scores and points."""
     rng = np.random.default_rng(seed)
     height, width = int(rng.integers(1450, 1550)), int(rng.integers(2200, 2300))
-    runs = masks.encode(blobs(height, width, N_MASKS, seed))
+    runs = Runs.concat([drawn_mask(rng, height, width) for _ in range(N_MASKS)])
     counts, areas_px, tight_xywh = masks.to_strings(runs), masks.areas(runs), masks.boxes(runs)
     annotations = [
         {
@@ -77,6 +78,28 @@ def record(seed: int) -> dict:
         for k in range(N_MASKS)
     ]
     return {"image": {"width": width, "height": height}, "annotations": annotations}
+
+
+def drawn_mask(rng: np.random.Generator, height: int, width: int) -> Runs:
+    """A blob of random size and place, cut out as SAM cuts: logits of 256 cells an image's width, enlarged bilinearly."""
+    cell_px = width / 256
+    radius = float(np.clip(np.exp(rng.normal(np.log(70), 0.9)), 4, 600)) / cell_px
+    side = int(4 * radius) + 6
+    y, x = np.mgrid[:side, :side].astype(np.float32) - (side - 1) / 2
+    angles, orders = np.linspace(-np.pi, np.pi, 360), np.arange(2, 12)
+    waves = np.cos(np.outer(angles, orders) + rng.uniform(0, 2 * np.pi, len(orders)))
+    reach = radius * np.clip(1 + waves @ (rng.normal(0, 0.25, len(orders)) / orders), 0.2, 1.9)
+    logits = np.interp(np.arctan2(y, x), angles, reach) - np.hypot(x, y) + rng.normal(0, 0.15, x.shape)
+    side_px = round(side * cell_px)
+    pixels = cv2.resize(logits.astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_LINEAR) > 0
+    pixels = pixels[: height - 1, :width]
+    top, left = rng.integers(0, height - pixels.shape[0]), rng.integers(0, width - pixels.shape[1] + 1)
+    # Never down to the last row, so that no run goes on in the next column.
+    columns = np.pad(pixels.T, ((0, 0), (0, 1)))
+    x, y = np.divmod(np.flatnonzero(np.diff(columns.reshape(-1), prepend=False)), columns.shape[1])
+    changes = (left + x) * height + top + y
+    counts = np.diff(changes, prepend=0, append=height * width).astype(np.uint32)
+    return Runs(height, width, counts, np.array([0, len(counts)]))
 
 
 def with_json_and_rows(paths: list[Path], out: Path) -> int:
@@ -150,7 +173,7 @@ def check_equal(folder: Path) -> None:
     """Both sides' files hold the same values."""
     for name in ("images", "masks"):
         theirs = pq.read_table(folder / f"peer-{name}.parquet")
-        (path,) = (folder / name).glob("**/*.parquet")
+        (path,) = (folder / "main" / name).glob("**/*.parquet")
         assert pq.ParquetFile(path).read().equals(theirs), f"{name}: the two sides wrote different values"
 
 

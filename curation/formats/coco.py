@@ -102,7 +102,7 @@ def parse_annotations(
         pa.array([row[name] for row in rows], kind)
         for name, kind in zip(COLUMNS.names, COLUMNS.types, strict=True)
     ]
-    annotations = Annotations(runs, pa.record_batch(columns, schema=COLUMNS))
+    annotations = Annotations.of(runs, pa.record_batch(columns, schema=COLUMNS))
     return Record(image, annotations, sorted(problems, key=itemgetter(0)))
 
 

@@ -75,4 +75,6 @@ def parse_record(data: bytes, file_name: str, ignored: Collection[int] = ()) -> 
     numbers = numbers[is_mask]
     columns = [pa.array(numbers, pa.int32()), pa.array(map(str, numbers.tolist()), pa.string())]
     image = RecordImage(None, labels.shape[1], labels.shape[0], file_name)
-    return Record(image, Annotations(runs[np.flatnonzero(is_mask)], pa.record_batch(columns, schema=COLUMNS)))
+    return Record(
+        image, Annotations.of(runs[np.flatnonzero(is_mask)], pa.record_batch(columns, schema=COLUMNS))
+    )

@@ -19,7 +19,6 @@ from curation.formats.images import ImageHead
 from curation.formats.plan import Item, Plan
 from curation.formats.records import Annotations, Record, RecordImage
 from curation.lake import Lake, insert
-from curation.masks import areas, boxes
 from curation.runs import Run, RunSpec
 from curation.schemas import TABLES
 from curation.shards import LOCAL, Done, Engine, Result, Shard, Summary, problem
@@ -168,16 +167,15 @@ class ImportWork(ABC):
             return schema.table([])
         read = pa.Table.from_batches([found.columns for _, found in usable])
         n_masks = [found.columns.num_rows for _, found in usable]
-        all_runs = [found.runs for _, found in usable]
         first_ids = [ids.mask_id(row["run_id"], row["image_number"], 0) for row, _ in usable]
-        tight = np.concatenate([boxes(runs) for runs in all_runs])
+        tight = np.concatenate([found.bbox_xywh for _, found in usable])
         columns = {name: read[name] for name in read.column_names if name in schema.arrow.names}
         columns["gold_mask_id" if self.table == "gold_masks" else "mask_id"] = (
             np.repeat(first_ids, n_masks) + read["mask_index"].to_numpy()
         )
         for name in ("image_id", "width_px", "height_px"):
             columns[name] = np.repeat([row[name] for row, _ in usable], n_masks)
-        columns["area_px"] = np.concatenate([areas(runs) for runs in all_runs])
+        columns["area_px"] = np.concatenate([found.area_px for _, found in usable])
         columns["bbox_xywh"] = pa.ListArray.from_arrays(
             np.arange(0, tight.size + 1, 4, dtype=np.int32), pa.array(tight.reshape(-1))
         )

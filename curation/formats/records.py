@@ -1,10 +1,13 @@
 """A record: one image and its masks, as a file of any format tells it, and the checks that formats share."""
 
+from __future__ import annotations
+
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -29,19 +32,28 @@ class RecordImage:
 
 @dataclass(frozen=True)
 class Annotations:
-    """N annotations of one image: their masks, and `columns` (the format's COLUMNS, N rows), null where the source is silent.
+    """N annotations of one image: `columns` (the format's COLUMNS, N rows; null where the source is silent), and their masks.
 
-    `counts` are the masks as COCO strings, where reading them has given those already.
+    `rle_counts` are COCO strings, as pycocotools writes them; `area_px` int64 (N,) and the tight `bbox_xywh` int32 (N, 4)
+    are the masks' own. `size` is the image's (height, width).
     """
 
-    runs: Runs
     columns: pa.RecordBatch
-    counts: pa.Array | None = None
+    rle_counts: pa.Array
+    area_px: np.ndarray
+    bbox_xywh: np.ndarray
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, runs: Runs, columns: pa.RecordBatch) -> Annotations:
+        """Where the masks are there as runs."""
+        counts = pa.array(masks.to_strings(runs), pa.string())
+        return cls(columns, counts, masks.areas(runs), masks.boxes(runs), (runs.height, runs.width))
 
     @property
-    def rle_counts(self) -> pa.Array:
-        """The masks as COCO strings, as pycocotools writes them."""
-        return pa.array(masks.to_strings(self.runs), pa.string()) if self.counts is None else self.counts
+    def runs(self) -> Runs:
+        """The masks; read from their strings at every call."""
+        return masks.parse_strings(self.rle_counts, *self.size)
 
 
 @dataclass(frozen=True)

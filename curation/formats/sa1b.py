@@ -71,8 +71,11 @@ def _parse_scanned(data: bytes) -> Record | None:
         return None
     try:
         image = checked_image(scanned.image)
-        runs, counts = masks.parse_canonical(scanned.counts, image.height_px, image.width_px)
     except InputError:
+        return None
+    size = (image.height_px, image.width_px)
+    found = masks.areas_and_boxes(scanned.counts, *size)
+    if found is None:
         return None
     n_masks = len(scanned.ids)
     columns = [
@@ -86,7 +89,7 @@ def _parse_scanned(data: bytes) -> Record | None:
         pa.nulls(n_masks, pa.string()),
         pa.nulls(n_masks, pa.string()),
     ]
-    return Record(image, Annotations(runs, pa.record_batch(columns, schema=COLUMNS), counts))
+    return Record(image, Annotations(pa.record_batch(columns, schema=COLUMNS), scanned.counts, *found, size))
 
 
 def _rows(values: np.ndarray) -> pa.Array:
@@ -177,7 +180,7 @@ def _columns(annotations: list, indexes: Sequence[int], image: RecordImage) -> A
         column if isinstance(column, pa.Array) else pa.array(column, of.type)
         for column, of in zip(columns, COLUMNS, strict=True)
     ]
-    return Annotations(runs, pa.record_batch(arrays, schema=COLUMNS))
+    return Annotations.of(runs, pa.record_batch(arrays, schema=COLUMNS))
 
 
 def _runs(segmentations: list, image: RecordImage) -> Runs:

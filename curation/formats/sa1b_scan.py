@@ -96,7 +96,7 @@ def scan(data: bytes) -> Scanned | None:
     return Scanned(
         image=image,
         ids=pa.StringArray.from_buffers(n, pa.py_buffer(id_offsets), pa.py_buffer(ids)),
-        counts=pa.LargeStringArray.from_buffers(n, pa.py_buffer(char_offsets), pa.py_buffer(chars)),
+        counts=pa.StringArray.from_buffers(n, pa.py_buffer(char_offsets), pa.py_buffer(chars)),
         bbox_xywh=of_masks[:, _BBOX_AT : _BBOX_AT + 4],
         predicted_iou=of_masks[:, _PREDICTED_IOU_AT],
         stability_score=of_masks[:, _STABILITY_AT],
@@ -132,7 +132,7 @@ def _scan(data, at, height, width):
     most = len(data) // _LEAST_BYTES + 1
     numbers = np.zeros(most * _N_NUMBERS)
     slow = np.empty((most * _N_NUMBERS, 3), np.int64)
-    chars, char_offsets = np.empty(len(data), np.uint8), np.zeros(most + 1, np.int64)
+    chars, char_offsets = np.empty(len(data), np.uint8), np.zeros(most + 1, np.int32)
     ids, id_offsets = np.empty(len(data), np.uint8), np.zeros(most + 1, np.int32)
     n, n_slow = 0, 0
     n_chars, n_id_chars = 0, 0

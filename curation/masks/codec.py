@@ -55,21 +55,32 @@ def parse_strings(
 
     An Arrow string or binary array is read where it lies. Raises RleError that names the index of a bad string.
     """
-    return _read(counts, height, width)[0]
+    check_size(height, width)
+    height, width = int(height), int(width)
+    if len(counts) == 0:
+        return Runs.empty(height, width)
+    chars, char_offsets = _char_buffers(counts)
+    _check_chars(chars, char_offsets)
+    runs, run_offsets, code, mask, at, value = _parse_chars(chars, char_offsets, height * width)
+    if code != _OK:
+        raise RleError(f"{_where(mask, len(counts))}: {_complaint(code, at, value, height, width)}")
+    return Runs(height, width, runs, run_offsets)
 
 
-def parse_canonical(
-    counts: Sequence[str | bytes] | pa.Array | pa.ChunkedArray, height: int, width: int
-) -> tuple[Runs, pa.Array]:
-    """As `parse_strings`, and the strings that `to_strings` writes, as an Array of strings.
+def areas_and_boxes(
+    counts: pa.Array | pa.ChunkedArray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Areas int64 (N,) and tight boxes [x, y, w, h] int32 (N, 4) of N compressed strings, in one pass over them.
 
-    Nearly all tools write what pycocotools writes; then what came is returned as it is, which takes no time.
+    None where `parse_strings` would refuse a string, or `to_strings` write it otherwise: ask those, then. So strings that
+    this takes are the masks' own, byte for byte. An empty mask has a box of zeros. Raises RleError for a bad size.
     """
-    runs, chars, char_offsets, is_canonical = _read(counts, height, width)
-    if not is_canonical:
-        return runs, pa.array(to_strings(runs), pa.string())
-    offsets, data = pa.py_buffer(char_offsets.astype(np.int32)), pa.py_buffer(chars)
-    return runs, pa.StringArray.from_buffers(len(runs), offsets, data)
+    check_size(height, width)
+    chars, offsets = _char_buffers(counts)
+    if not _are_allowed(chars[offsets[0] : offsets[-1]]):
+        return None
+    areas_px, bbox_xywh, is_canonical = _areas_and_boxes(chars, offsets, int(height), int(width))
+    return (areas_px, bbox_xywh) if is_canonical else None
 
 
 def to_strings(runs: Runs) -> list[str]:
@@ -83,22 +94,6 @@ def to_strings(runs: Runs) -> list[str]:
 def to_coco(runs: Runs, i: int = 0) -> dict:
     """Mask i as a COCO segmentation, {"size": [h, w], "counts": str}."""
     return {"size": [runs.height, runs.width], "counts": to_strings(runs[i])[0]}
-
-
-def _read(
-    counts: Sequence[str | bytes] | pa.Array | pa.ChunkedArray, height: int, width: int
-) -> tuple[Runs, np.ndarray, np.ndarray, bool]:
-    """Masks, their strings' bytes and where each starts, and whether pycocotools would write the same."""
-    check_size(height, width)
-    height, width = int(height), int(width)
-    if len(counts) == 0:
-        return Runs.empty(height, width), np.zeros(0, np.uint8), np.zeros(1, np.int64), True
-    chars, char_offsets = _char_buffers(counts)
-    _check_chars(chars, char_offsets)
-    runs, run_offsets, code, mask, at, value, is_canonical = _parse_chars(chars, char_offsets, height * width)
-    if code != _OK:
-        raise RleError(f"{_where(mask, len(counts))}: {_complaint(code, at, value, height, width)}")
-    return Runs(height, width, runs, run_offsets), chars, char_offsets, is_canonical
 
 
 # ---------------------------------------------------------------------------------------------- checks
@@ -148,9 +143,13 @@ def _where(mask: int, n_masks: int) -> str:
     return f"counts of mask {mask}" if n_masks > 1 else "counts"
 
 
+def _are_allowed(chars: np.ndarray) -> bool:
+    return len(chars) == 0 or (chars.min() >= _FIRST_CHAR and chars.max() <= _LAST_CHAR)
+
+
 def _check_chars(chars: np.ndarray, offsets: np.ndarray) -> None:
     used = chars[offsets[0] : offsets[-1]]
-    if len(used) == 0 or (used.min() >= _FIRST_CHAR and used.max() <= _LAST_CHAR):
+    if _are_allowed(used):
         return
     place = int(np.argmax((used < _FIRST_CHAR) | (used > _LAST_CHAR))) + int(offsets[0])
     mask = int(np.searchsorted(offsets, place, "right")) - 1
@@ -217,10 +216,7 @@ def _arrow_strings(counts: Sequence[str | bytes]) -> pa.Array:
 
 @njit(cache=True, nogil=True)
 def _parse_chars(chars, char_offsets, n_pixels):
-    """Runs of all strings: (counts, offsets, code, mask, at, value, is_canonical).
-
-    Code, mask, at and value are for the first error. Canonical are strings without zero-length runs and without
-    groups of bits that could be left out.
+    """Runs of all strings: (counts, offsets, code, mask, at, value), the last four for the first error.
 
     Expects characters in range. Values stay below 2^30 + n_pixels, so nothing here can overflow.
     """
@@ -231,7 +227,6 @@ def _parse_chars(chars, char_offsets, n_pixels):
     counts = np.empty(n_runs, np.uint32)
     offsets = np.zeros(n_masks + 1, np.int64)
     filled = 0
-    is_canonical = True
     for mask in range(n_masks):
         k, stop = char_offsets[mask], char_offsets[mask + 1]
         first = filled
@@ -242,12 +237,10 @@ def _parse_chars(chars, char_offsets, n_pixels):
             k += 1
             while group >= 32:
                 if k == stop:
-                    return counts, offsets, _TRUNCATED, mask, 0, 0, False
+                    return counts, offsets, _TRUNCATED, mask, 0, 0
                 if shift == 5 * _MAX_CHARS:
-                    return counts, offsets, _TOO_LONG, mask, k - char_offsets[mask] - _MAX_CHARS, 0, False
-                sign = group & 16
+                    return counts, offsets, _TOO_LONG, mask, k - char_offsets[mask] - _MAX_CHARS, 0
                 group = np.int64(chars[k]) - _FIRST_CHAR
-                is_canonical &= group != (31 if sign else 0)
                 value |= (group & 31) << shift
                 shift += 5
                 k += 1
@@ -255,10 +248,10 @@ def _parse_chars(chars, char_offsets, n_pixels):
             if run > 2:
                 value += before_last
             if value < 0:
-                return counts, offsets, _NEGATIVE, mask, run, value, False
+                return counts, offsets, _NEGATIVE, mask, run, value
             total += value
             if total > n_pixels:
-                return counts, offsets, _TOO_MANY, mask, run, total, False
+                return counts, offsets, _TOO_MANY, mask, run, total
             before_last, last = last, value
             if run == 0 or (value > 0 and (filled - first) & 1 == run & 1):
                 counts[filled] = value
@@ -267,10 +260,72 @@ def _parse_chars(chars, char_offsets, n_pixels):
                 counts[filled - 1] += value
             run += 1
         if total != n_pixels:
-            return counts, offsets, _TOO_FEW, mask, run, total, False
-        is_canonical &= filled - first == run
+            return counts, offsets, _TOO_FEW, mask, run, total
         offsets[mask + 1] = filled
-    return counts[:filled].copy(), offsets, _OK, 0, 0, 0, is_canonical
+    return counts[:filled].copy(), offsets, _OK, 0, 0, 0
+
+
+@njit(cache=True, nogil=True)
+def _areas_and_boxes(chars, char_offsets, height, width):
+    """(areas, boxes, whether all strings are as pycocotools writes them), the first two only where they are.
+
+    Then there are no zero-length runs but the first, and no groups of bits that could be left out. Expects characters in
+    range. Values stay below 2^30 + n_pixels, so nothing here can overflow.
+    """
+    n_masks, n_pixels = len(char_offsets) - 1, height * width
+    areas, boxes = np.empty(n_masks, np.int64), np.zeros((n_masks, 4), np.int32)
+    for mask in range(n_masks):
+        k, stop = char_offsets[mask], char_offsets[mask + 1]
+        run, last, before_last = 0, 0, 0
+        area, background = 0, 0
+        x, y = 0, 0  # where the run starts
+        x0, x1, y0, y1 = -1, 0, height, 0
+        while k < stop:
+            group = np.int64(chars[k]) - _FIRST_CHAR
+            k += 1
+            value = (group & 15) - (group & 16)
+            if group >= 32:
+                value, shift = group & 31, 5
+                while group >= 32:
+                    if k == stop or shift == 5 * _MAX_CHARS:
+                        return areas, boxes, False
+                    padding = 31 if group & 16 else 0
+                    group = np.int64(chars[k]) - _FIRST_CHAR
+                    k += 1
+                    if group == padding:
+                        return areas, boxes, False
+                    value |= (group & 31) << shift
+                    shift += 5
+                value -= (group & 16) << (shift - 4)  # sign
+            if run > 2:
+                value += before_last
+            if value < (run > 0) or value > n_pixels:
+                return areas, boxes, False
+            before_last, last = last, value
+            if run & 1:
+                area += value
+                x0 = x if x0 < 0 else x0
+                end = y + value  # in rows of column x, one past the run's last pixel
+                y0, y1 = min(y0, y), max(y1, end)
+                y = end
+                if end > height:
+                    n_columns = 1 if end <= 2 * height else (end - 1) // height  # a division is slow
+                    x, y = x + n_columns, end - n_columns * height
+                    y0, y1 = 0, height
+                x1 = x + 1
+            else:
+                background += value
+                y += value
+                if y >= height:
+                    n_columns = 1 if y < 2 * height else y // height
+                    x, y = x + n_columns, y - n_columns * height
+            run += 1
+        if area + background != n_pixels:
+            return areas, boxes, False
+        areas[mask] = area
+        if area > 0:
+            boxes[mask, 0], boxes[mask, 1], boxes[mask, 2], boxes[mask, 3] = x0, y0, x1 - x0, y1 - y0
+    return areas, boxes, True
 
 
 @njit(cache=True, nogil=True)

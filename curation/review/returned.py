@@ -82,15 +82,16 @@ def read(of: Reading, work: ImportWork, first: int, stop: int) -> Iterator[Retur
         of.stems.add(stem(record.image.file_name))
         for index, error in record.problems:
             of.problems.append((item.uri, f"annotations[{index}]", str(error)))
-        indexes = record.annotations.columns["mask_index"].to_pylist()
+        indexes, shapes = record.annotations.columns["mask_index"].to_pylist(), record.annotations.runs
         for k, (index, text) in enumerate(zip(indexes, mask_ids, strict=True)):
             try:
                 mask_id = _checked_id(of, text, f"{item.uri} annotations[{index}]")
             except InputError as error:
                 of.problems.append((item.uri, f"annotations[{index}]", str(error)))
                 continue
-            shape = record.annotations.runs[k]
-            yield Returned(mask_id, shape, item.uri, f"annotations[{index}]", stem(record.image.file_name))
+            yield Returned(
+                mask_id, shapes[k], item.uri, f"annotations[{index}]", stem(record.image.file_name)
+            )
 
 
 def _mask_ids(work: ImportWork, item: Item, record: Record) -> list[str | None]:

@@ -66,8 +66,8 @@ def run(browser, component):
         came = page.evaluate(RUN, sent)
         found = []
         for case, answer, (height, width) in zip(cases, came, shapes, strict=True):
-            runs, canonical = masks.parse_canonical([answer["rle"]], height, width)
-            assert canonical.to_pylist() == [answer["rle"]], (
+            runs = masks.parse_strings([answer["rle"]], height, width)
+            assert masks.to_strings(runs) == [answer["rle"]], (
                 f"{case['do']}: not the string that pycocotools writes"
             )
             found.append((masks.decode(runs)[0], answer["told"]))

@@ -156,16 +156,34 @@ def padded(text: str, data) -> str:
 
 @quick
 @given(batches(), st.data())
-def test_canonical_strings_are_pycocotools_own_whatever_came(pixels, data):
+def test_areas_and_boxes_of_strings_are_pycocotools_own(pixels, data):
     strings = coco_strings(pixels)
-    for came in (strings, [padded(text, data) for text in strings]):
-        runs, texts = masks.parse_canonical(came, *pixels.shape[1:])
-        assert runs == masks.encode(pixels)
-        assert texts.to_pylist() == strings
-        assert texts.type == pa.string()
+    size = pixels.shape[1:]
+    areas_px, bbox_xywh = masks.areas_and_boxes(pa.array(strings, pa.string()), *size)
+    peers = [{"size": list(size), "counts": text} for text in strings]
+    assert areas_px.tolist() == (coco.area(peers).tolist() if peers else [])
+    assert bbox_xywh.tolist() == masks.boxes(masks.encode(pixels)).tolist()
+    came = [padded(text, data) for text in strings]
+    assert (masks.areas_and_boxes(pa.array(came, pa.string()), *size) is None) == (came != strings)
+    assert masks.to_strings(masks.parse_strings(came, *size)) == strings
 
 
-def test_canonical_strings_of_zero_length_runs_are_merged():
+@quick
+@given(st.lists(st.binary(max_size=8) | st.text("0123oQP`", max_size=8).map(str.encode), max_size=3))
+def test_areas_and_boxes_are_told_only_of_strings_that_are_written_again_alike(came):
+    try:
+        runs = masks.parse_strings(came, 3, 3)
+        is_canonical = [text.encode() for text in masks.to_strings(runs)] == came
+    except RleError:
+        is_canonical = False
+    found = masks.areas_and_boxes(pa.array(came, pa.binary()), 3, 3)
+    assert (found is not None) == is_canonical
+    if is_canonical:
+        assert found[0].tolist() == masks.areas(runs).tolist()
+        assert found[1].tolist() == masks.boxes(runs).tolist()
+
+
+def test_zero_length_runs_are_left_to_the_careful_reader():
     came = ["0" + "00" + chr(48 + 9)]  # 0, 0, 0, then 9 more than the run before the last: nine pixels
-    runs, texts = masks.parse_canonical(came, 3, 3)
-    assert texts.to_pylist() == masks.to_strings(runs) != came
+    assert masks.areas_and_boxes(pa.array(came), 3, 3) is None
+    assert masks.to_strings(masks.parse_strings(came, 3, 3)) != came

@@ -23,6 +23,7 @@ from unittest import mock
 
 import numpy as np
 import PIL.Image
+import pyarrow as pa
 
 from curation import masks
 from curation.errors import InputError, RleError
@@ -110,12 +111,14 @@ def check_rle(data: bytes) -> None:
     lines = data.split(b"\n")[:8]
     for counts in lines:
         with contextlib.suppress(RleError):
-            runs, strings = masks.parse_canonical([counts], HEIGHT_PX, WIDTH_PX)
+            runs = masks.parse_strings([counts], HEIGHT_PX, WIDTH_PX)
+            strings = masks.to_strings(runs)
             assert int(runs.counts.sum()) == HEIGHT_PX * WIDTH_PX
             pixels = np.repeat(np.arange(len(runs.counts)) % 2, runs.counts)
             assert pixels.tolist() == pixels_of(counts)
             assert masks.parse_strings(strings, HEIGHT_PX, WIDTH_PX) == runs
-            assert masks.to_strings(runs) == strings.to_pylist()
+            found = masks.areas_and_boxes(pa.array([counts], pa.binary()), HEIGHT_PX, WIDTH_PX)
+            assert (found is not None) == (strings == [counts.decode()])
     with contextlib.suppress(RleError):
         together = masks.parse_strings(lines, HEIGHT_PX, WIDTH_PX)
         assert [masks.to_strings(together[k])[0] for k in range(len(lines))] == masks.to_strings(together)
