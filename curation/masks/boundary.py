@@ -133,8 +133,9 @@ def _meet_windows(columns, block, stride, suffix_firsts, suffix_ends, n_suffix, 
             out_ends[n:],
         )
         column = (left + block + k + window // 2) * stride
-        out_firsts[n : n + n_met] += column
-        out_ends[n : n + n_met] += column
+        for place in range(n, n + n_met):
+            out_firsts[place] += column
+            out_ends[place] += column
         n += n_met
     return n
 

@@ -80,17 +80,28 @@ def _of_best_and_partner(
     has_best, has_partner = gold_iou > 0, partners != NO_PARTNER
     with_best, with_partner = rows[has_best], rows[has_partner]
     best, partners = best[has_best], partners[has_partner]
-    distance_px = boundary_distance_px(image.height_px, image.width_px, GOLD.boundary_ratio)
-    of_image, of_gold = boundaries(image.runs, distance_px), boundaries(gold.runs, distance_px)
+    is_asked = np.zeros(ious.shape, bool)
+    is_asked[with_best, best] = is_asked[with_partner, partners] = True
+    boundary_ious = _boundary_ious(image, gold, is_asked)
     return {
         "best_gold_mask_id": spread(gold.mask_ids[best], has_best),
         "gold_iou": pa.array(gold_iou),
         "gold_mask_id": spread(gold.mask_ids[partners], has_partner),
         "matched_iou": spread(ious[with_partner, partners], has_partner),
         "gold_best_iou": spread(ious.max(axis=0, initial=0.0)[partners], has_partner),
-        "gold_boundary_iou": spread(paired_iou(of_image[with_best], of_gold[best]), has_best),
-        "matched_boundary_iou": spread(paired_iou(of_image[with_partner], of_gold[partners]), has_partner),
+        "gold_boundary_iou": spread(boundary_ious[with_best, best], has_best),
+        "matched_boundary_iou": spread(boundary_ious[with_partner, partners], has_partner),
     }
+
+
+def _boundary_ious(image: ImageMasks, gold: ImageMasks, where: np.ndarray) -> np.ndarray:
+    """Boundary IoU of the pairs `where`, bool (N, M); 0 elsewhere."""
+    distance_px = boundary_distance_px(image.height_px, image.width_px, GOLD.boundary_ratio)
+    of_image, of_gold = boundaries(image.runs, distance_px), boundaries(gold.runs, distance_px)
+    result = np.zeros(where.shape)
+    masks, golds = np.nonzero(where)  # most masks have their best as their partner
+    result[masks, golds] = paired_iou(of_image[masks], of_gold[golds])
+    return result
 
 
 def _rows(keys: Mapping[str, int], n_rows: int, columns: Mapping[str, np.ndarray | pa.Array]) -> pa.Table:
