@@ -2,8 +2,8 @@
 
 The bytes inflate to those that `np.save` makes of the cropped bool array, and no such array is ever made. Runs of
 columns become runs of rows, and runs of rows are what zlib's own matching would find in the pixels: one literal, then
-matches at distance 1 (RFC 1951). One Huffman code serves all masks. On SA-1B-like masks that is 6 % above the best
-code for each mask, and a third below zlib's default, which looks for strings and not for runs.
+matches at distance 1 (RFC 1951). One Huffman code serves all masks: 6 to 9 % above the best code for each mask. zlib's
+default, which also looks one row up, takes 8 % more on masks with ragged edges and a quarter less on smooth ones.
 """
 
 from __future__ import annotations
