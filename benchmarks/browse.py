@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
+import pyarrow as pa
 from pycocotools import mask as coco
 
 from benchmarks.claims import Claim, tell
+from benchmarks.masks import blobs
 from curation import ids, masks, runs
 from curation.browse import database
 from curation.browse.selection import ATTRIBUTES, Choice, choose, compare, pending
@@ -41,8 +43,9 @@ FLOOR = 3.0
 
 
 def fill(lake: Lake, pictures: Path, n_images: int, n_masks: int) -> None:
-    """One run of `n_images` pictures with `n_masks` ragged masks each, and their features."""
+    """One run of `n_images` pictures with `n_masks` masks each, and their features, as an import commits them."""
     run_id = runs.start(lake, runs.RunSpec("import", "benchmark", {}, "0" * 64, n_images)).run_id
+    images, rows, measured = [], [], []
     for number in range(n_images):
         path = pictures / f"{number}.jpg"
         PIL.Image.new("RGB", (WIDTH_PX, HEIGHT_PX)).save(path)
@@ -55,35 +58,17 @@ def fill(lake: Lake, pictures: Path, n_images: int, n_masks: int) -> None:
             "width_px": WIDTH_PX,
             "height_px": HEIGHT_PX,
         }
-        drawn = masks.encode(blobs(n_masks, seed=number))
+        drawn = masks.encode(blobs(HEIGHT_PX, WIDTH_PX, n_masks, seed=number))
         mask_ids = np.array([ids.mask_id(run_id, number, index) for index in range(n_masks)], np.int64)
-        measured = features(ImageMasks(run_id, image["image_id"], WIDTH_PX, HEIGHT_PX, mask_ids, drawn))
-        lake.append(
-            {
-                "images": TABLES["images"].table([image]),
-                "masks": TABLES["masks"].table(mask_rows(image, mask_ids, drawn)),
-                "mask_features": measured,
-            },
-            f"image {number}",
-        )
-
-
-def blobs(n_masks: int, seed: int) -> np.ndarray:
-    """Masks with ragged outlines (N, H, W), bool; radii log-normal around 70 px, as in SA-1B."""
-    rng = np.random.default_rng(seed)
-    pixels = np.zeros((n_masks, HEIGHT_PX, WIDTH_PX), bool)
-    y, x = np.ogrid[:HEIGHT_PX, :WIDTH_PX]
-    for mask in pixels:
-        radius = np.clip(np.exp(rng.normal(np.log(70), 0.9)), 4, 600)
-        centre_x, centre_y = rng.uniform(0, WIDTH_PX), rng.uniform(0, HEIGHT_PX)
-        rows = slice(max(0, int(centre_y - 2 * radius)), int(centre_y + 2 * radius) + 1)
-        columns = slice(max(0, int(centre_x - 2 * radius)), int(centre_x + 2 * radius) + 1)
-        dy, dx = y[rows] - centre_y, x[:, columns] - centre_x
-        angle = np.arctan2(dy, dx)
-        waves = sum(rng.normal(0, 0.25 / k) * np.cos(k * angle + rng.uniform(0, 7)) for k in range(2, 16))
-        noise = rng.normal(0, 0.01, angle.shape)
-        mask[rows, columns] = np.hypot(dy, dx) < radius * np.clip(1 + waves + noise, 0.2, 2)
-    return pixels
+        images.append(image)
+        rows.append(TABLES["masks"].table(mask_rows(image, mask_ids, drawn)))
+        measured.append(features(ImageMasks(run_id, image["image_id"], WIDTH_PX, HEIGHT_PX, mask_ids, drawn)))
+    tables = {
+        "images": TABLES["images"].table(images),
+        "masks": pa.concat_tables(rows),
+        "mask_features": pa.concat_tables(measured),
+    }
+    lake.append(tables, "benchmark")
 
 
 def mask_rows(image: Mapping, mask_ids: np.ndarray, drawn: masks.Runs) -> dict[str, Sequence]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from curation.browse import database
-from curation.browse.selection import ATTRIBUTES, FINGERPRINT
+from curation.browse.selection import ATTRIBUTES, FINGERPRINT, MASK_FINGERPRINTS
 from curation.errors import CurationError, InputError
 from curation.schemas import ARROW_TYPES, Column
 
@@ -86,11 +86,13 @@ def default_name(workspace: Path) -> str:
 
 def samples(dataset: "fo.Dataset") -> Iterator[dict]:
     """What the dataset holds of the lake, sample by sample, without pixels; see `selection.compare`."""
-    mask = {
-        "id": {"$ifNull": ["$$mask.mask_id", None]},
-        "fingerprint": {"$ifNull": [f"$$mask.{FINGERPRINT}", None]},
+    mask_ids = {
+        "$map": {
+            "input": {"$ifNull": ["$masks.detections", []]},
+            "as": "mask",
+            "in": {"$ifNull": ["$$mask.mask_id", None]},
+        }
     }
-    held = {"$map": {"input": {"$ifNull": ["$masks.detections", []]}, "as": "mask", "in": mask}}
     stages = [
         {"$match": {"image_id": {"$ne": None}}},
         {
@@ -98,18 +100,19 @@ def samples(dataset: "fo.Dataset") -> Iterator[dict]:
                 "image_id": 1,
                 "fingerprint": f"${MASKS}.{FINGERPRINT}",
                 "size_bytes": {"$bsonSize": "$$ROOT"},
-                "held": held,
+                "mask_ids": mask_ids,
+                "fingerprints": f"${MASKS}.{MASK_FINGERPRINTS}",
             }
         },
     ]
     for sample in dataset._sample_collection.aggregate(stages, allowDiskUse=True):
-        ours = [mask for mask in sample["held"] if mask["id"] is not None]
+        fingerprints = sample.get("fingerprints") or {}
         yield {
             "image_id": int(sample["image_id"]),
             "fingerprint": sample.get("fingerprint"),
             "size_bytes": sample["size_bytes"],
-            "mask_ids": [int(mask["id"]) for mask in ours],
-            "fingerprints": [mask["fingerprint"] for mask in ours],
+            "mask_ids": [None if mask_id is None else int(mask_id) for mask_id in sample["mask_ids"]],
+            "fingerprints": [fingerprints.get(mask_id) for mask_id in sample["mask_ids"]],
         }
 
 

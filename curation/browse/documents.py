@@ -14,7 +14,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from curation import masks
-from curation.browse.selection import FINGERPRINT
+from curation.browse.selection import FINGERPRINT, MASK_FINGERPRINTS, Renewal
 from curation.masks import Runs
 
 #: Label of a mask that has none; SA-1B is class-agnostic.
@@ -37,6 +37,7 @@ class SampleDocument:
     fingerprint: str
     fields: Mapping[str, object]
     mask_ids: Sequence[int]
+    fingerprints: Sequence[str]
     detections: Sequence[RawBSONDocument]
 
     @property
@@ -97,7 +98,6 @@ def detections(
             "bounding_box": relative_box(box, runs.width, runs.height),
             "confidence": row["predicted_iou"],
             "mask_id": str(row["mask_id"]),
-            FINGERPRINT: row["fingerprint"],
         }
         if box[2]:
             document["mask"] = crop
@@ -121,26 +121,11 @@ def upsert(sample: SampleDocument, dataset_id: bson.ObjectId, rand: float, now: 
     A mask that is there already keeps what people and other tools added to it (tags, fields); new masks go
     to the end. The database itself merges, so two syncs of one image at once lose nothing.
     """
-    incoming_ids = {"$literal": [str(mask_id) for mask_id in sample.mask_ids]}
-    # A constant array is what $indexOfArray turns into a hash table: the merge stays linear.
-    place = {"$indexOfArray": [incoming_ids, {"$ifNull": ["$$old.mask_id", None]}]}
-    of_people = {"$setDifference": [{"$ifNull": ["$$old.tags", []]}, list(VERDICT_TAGS.values())]}
-    tags = {"tags": {"$setUnion": [of_people, "$$new.tags"]}}
-    renewed = _let(
-        "new", {"$arrayElemAt": ["$$incoming", "$$place"]}, {"$mergeObjects": ["$$old", "$$new", tags]}
-    )
-    kept_or_renewed = {
-        "$map": {
-            "input": {"$ifNull": ["$masks.detections", []]},
-            "as": "old",
-            "in": _let("place", place, {"$cond": [{"$lt": ["$$place", 0]}, "$$old", renewed]}),
-        }
-    }
     is_present = {"$in": ["$$new.mask_id", {"$ifNull": ["$masks.detections.mask_id", []]}]}
     added = {"$filter": {"input": "$$incoming", "as": "new", "cond": {"$not": is_present}}}
     # Bound once: an update may not be larger than a document, 16 MiB.
     incoming = {"$literal": list(sample.detections)}
-    merged = _let("incoming", incoming, {"$concatArrays": [kept_or_renewed, added]})
+    merged = _let("incoming", incoming, {"$concatArrays": [_kept_or_renewed(sample.mask_ids), added]})
     fields = {
         "_media_type": "image",
         "_dataset_id": dataset_id,
@@ -152,17 +137,90 @@ def upsert(sample: SampleDocument, dataset_id: bson.ObjectId, rand: float, now: 
         "masks": {
             "_cls": "Detections",
             FINGERPRINT: sample.fingerprint,
+            MASK_FINGERPRINTS: _with_fingerprints(sample),
             "detections": merged,
         },
     }
     return [{"$set": fields}, SUMMARY]
 
 
+def renewal(renewed: Renewal, now: datetime) -> list[dict]:
+    """The update (an aggregation pipeline) that gives masks in a sample their new values and tags.
+
+    Their pixels stay as they are, and a mask that is gone meanwhile stays so.
+    """
+    incoming = []
+    for index in range(len(renewed.mask_ids)):
+        row = {name: values[index] for name, values in renewed.values.items()}
+        incoming.append({**row, "tags": _tags(row)})
+    merged = _let("incoming", {"$literal": incoming}, _kept_or_renewed(renewed.mask_ids))
+    of_masks = {MASK_FINGERPRINTS: _with_fingerprints(renewed), "detections": merged}
+    return [{"$set": {"masks": of_masks, "last_modified_at": now}}, SUMMARY]
+
+
+def plain_renewal(renewed: Renewal, now: datetime) -> tuple[dict, dict]:
+    """(filter, update) that set numbers where they lie, four times as fast as `renewal`; for plain columns alone.
+
+    The filter lets the sample pass only while its masks lie where they lay when it was read.
+    """
+    mask_ids = {
+        "$map": {"input": "$masks.detections", "as": "old", "in": {"$ifNull": ["$$old.mask_id", None]}}
+    }
+    held = [None if mask_id is None else str(mask_id) for mask_id in renewed.held]
+    sample = {
+        "_id": object_id(SAMPLE_PREFIX, renewed.image_id),
+        "$expr": {"$eq": [mask_ids, {"$literal": held}]},
+    }
+    fields = {"last_modified_at": now}
+    for name in renewed.columns:
+        for place, value in zip(renewed.places, renewed.values[name], strict=True):
+            fields[f"masks.detections.{place}.{name}"] = value
+    if len(renewed.mask_ids) == len(held):  # one field is a third faster to set than one for each mask
+        fields[f"masks.{MASK_FINGERPRINTS}"] = _fingerprints(renewed)
+    else:
+        for mask_id, fingerprint in _fingerprints(renewed).items():
+            fields[f"masks.{MASK_FINGERPRINTS}.{mask_id}"] = fingerprint
+    return sample, {"$set": fields}
+
+
 def removal(mask_ids: Sequence[int], now: datetime) -> list[dict]:
     """The update that takes masks out of a sample; masks that people drew in FiftyOne have no id and stay."""
-    is_gone = {"$in": [{"$ifNull": ["$$old.mask_id", None]}, [str(mask_id) for mask_id in mask_ids]]}
+    gone = [str(mask_id) for mask_id in mask_ids]
+    is_gone = {"$in": [{"$ifNull": ["$$old.mask_id", None]}, gone]}
     left = {"$filter": {"input": "$masks.detections", "as": "old", "cond": {"$not": is_gone}}}
-    return [{"$set": {"masks.detections": left, "last_modified_at": now}}, SUMMARY]
+    return [
+        {"$set": {"masks.detections": left, "last_modified_at": now}},
+        {"$unset": [f"masks.{MASK_FINGERPRINTS}.{mask_id}" for mask_id in gone]},
+        SUMMARY,
+    ]
+
+
+def _kept_or_renewed(mask_ids: Sequence[int]) -> dict:
+    """Detections of a sample, those of `mask_ids` merged with what `$$incoming` has of them, in the same order."""
+    # A constant array is what $indexOfArray turns into a hash table: the merge stays linear.
+    incoming_ids = {"$literal": [str(mask_id) for mask_id in mask_ids]}
+    place = {"$indexOfArray": [incoming_ids, {"$ifNull": ["$$old.mask_id", None]}]}
+    of_people = {"$setDifference": [{"$ifNull": ["$$old.tags", []]}, list(VERDICT_TAGS.values())]}
+    tags = {"tags": {"$setUnion": [of_people, "$$new.tags"]}}
+    renewed = _let(
+        "new", {"$arrayElemAt": ["$$incoming", "$$place"]}, {"$mergeObjects": ["$$old", "$$new", tags]}
+    )
+    return {
+        "$map": {
+            "input": {"$ifNull": ["$masks.detections", []]},
+            "as": "old",
+            "in": _let("place", place, {"$cond": [{"$lt": ["$$place", 0]}, "$$old", renewed]}),
+        }
+    }
+
+
+def _with_fingerprints(of: SampleDocument | Renewal) -> dict:
+    """What the sample keeps of its masks' fingerprints, and those that are written now."""
+    return {"$mergeObjects": [f"$masks.{MASK_FINGERPRINTS}", {"$literal": _fingerprints(of)}]}
+
+
+def _fingerprints(of: SampleDocument | Renewal) -> dict[str, str]:
+    return dict(zip(map(str, of.mask_ids), of.fingerprints, strict=True))
 
 
 def _let(name: str, value: object, then: object) -> dict:

@@ -1,7 +1,8 @@
 """Which masks to browse, and which of them FiftyOne lacks: SQL over the lake, in temporary tables.
 
-`choose` fills `chosen` and `chosen_images`; `compare` takes what FiftyOne holds and counts what is to do;
-`pending` streams that, image by image, and alone reads RLE.
+`choose` fills `chosen` and `chosen_images`; `compare` takes what FiftyOne holds and counts what is to do. Of that,
+`pending` streams masks to be written whole, image by image, and alone reads RLE; `renewals` streams the new values of
+masks that are there already.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,8 +26,9 @@ from curation.failures import clusters
 from curation.lake import Lake
 from curation.schemas import TABLES, Column
 
-#: Where FiftyOne keeps what the last sync wrote, to see whether anything changed. FiftyOne does not show it.
-FINGERPRINT = "_fingerprint"
+#: Where FiftyOne keeps what the last sync wrote, to see whether anything changed: of the image, and of each of its masks
+#: by mask_id. FiftyOne shows neither.
+FINGERPRINT, MASK_FINGERPRINTS = "_fingerprint", "_fingerprints"
 
 _MASK_COLUMNS = (
     "run_id",
@@ -38,17 +40,27 @@ _MASK_COLUMNS = (
     "is_crowd",
     "source_mask_id",
 )
-#: What a mask shows in FiftyOne besides its label, box, pixels, confidence and mask_id.
-ATTRIBUTES: tuple[Column, ...] = (
-    *(c for c in TABLES["masks"].columns if c.name in _MASK_COLUMNS),
-    *(c for c in TABLES["mask_features"].columns if c.name in MEASURE_COLUMNS),
-    *(c for c in TABLES["mask_nesting"].columns if c.name in NESTING_COLUMNS),
-    *(c for c in TABLES["mask_appearance"].columns if c.name in APPEARANCE_COLUMNS),
-    *GOLD_COLUMNS,
-    *VERDICT_COLUMNS,
-    *LABEL_COLUMNS,
-    *FAILURE_COLUMNS,
-)
+#: What a mask shows in FiftyOne besides its label, box, pixels, confidence and mask_id, in groups that change together.
+GROUPS: dict[str, tuple[Column, ...]] = {
+    "mask": tuple(c for c in TABLES["masks"].columns if c.name in _MASK_COLUMNS),
+    "measures": (
+        *(c for c in TABLES["mask_features"].columns if c.name in MEASURE_COLUMNS),
+        *(c for c in TABLES["mask_nesting"].columns if c.name in NESTING_COLUMNS),
+        *(c for c in TABLES["mask_appearance"].columns if c.name in APPEARANCE_COLUMNS),
+    ),
+    "gold": GOLD_COLUMNS,
+    "judgement": (*VERDICT_COLUMNS, *LABEL_COLUMNS),
+    **{c.name: (c,) for c in FAILURE_COLUMNS},
+}
+ATTRIBUTES: tuple[Column, ...] = tuple(column for group in GROUPS.values() for column in group)
+#: Besides its attributes, what a mask itself determines.
+_OF_MASK = ("label", "predicted_iou", "bbox_xywh")
+#: Groups that nothing else in a sample follows from: neither tags, nor figures of the image.
+PLAIN_GROUPS = GROUPS.keys() - {"mask", "gold", "judgement"}
+#: What a mask's tags follow from.
+TAG_COLUMNS = ("stage", "verdict", "drawn_by")
+#: Characters of a fingerprint for each group, in their order.
+_PRINT_CHARS = 16
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,25 @@ class Choice:
     @property
     def is_filtered(self) -> bool:
         return bool(self.where or self.report)
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """New values of masks that a sample holds: `values` has a list for each column, in the order of `mask_ids`.
+
+    `held` are the mask ids of all its detections, None for those of others, and `places` where ours are among them.
+    `columns` have changed; with `is_plain`, they are all that must.
+    """
+
+    image_id: int
+    uri: str
+    held: Sequence[int | None]
+    places: Sequence[int]
+    mask_ids: Sequence[int]
+    fingerprints: Sequence[str]
+    values: Mapping[str, Sequence]
+    columns: Sequence[str]
+    is_plain: bool
 
 
 @dataclass(frozen=True)
@@ -109,17 +140,20 @@ def choose(lake: Lake, choice: Choice) -> None:
 def compare(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> Difference:
     """Find what is new, changed and stale against FiftyOne's `samples`.
 
-    A sample has image_id, fingerprint, size_bytes, and mask_ids and fingerprints of its masks.
+    A sample has image_id, fingerprint, size_bytes, and mask_ids and fingerprints of its detections; None for the
+    id of a detection that is not of the lake, and for a fingerprint that is not known.
     """
     _load_present(lake, samples)
-    attributes = ", ".join(f"chosen.{c.name}" for c in ATTRIBUTES)
     lake.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE todo AS
-        WITH printed AS (
-            SELECT *, left(md5(CAST(row(label, predicted_iou, bbox_xywh, {attributes}) AS VARCHAR)), 16) AS fingerprint
-            FROM chosen
-        )
-        SELECT printed.*, present.mask_id IS NULL AS is_new
+        WITH printed AS (SELECT *, {_fingerprint()} AS fingerprint FROM chosen)
+        SELECT
+            printed.*,
+            present.mask_id IS NULL AS is_new,
+            {_part("present", "mask")} IS DISTINCT FROM {_part("printed", "mask")}
+                OR length(present.fingerprint) <> length(printed.fingerprint) AS is_whole,
+            present.place AS held_place,
+            {_changed_groups()} AS changed_groups
         FROM printed LEFT JOIN present USING (mask_id)
         WHERE present.fingerprint IS DISTINCT FROM printed.fingerprint
     """)
@@ -129,11 +163,12 @@ def compare(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> Difference
         FROM chosen_images AS images
         LEFT JOIN present_images AS present USING (image_id)
         WHERE present.fingerprint IS DISTINCT FROM images.fingerprint
-            OR images.image_id IN (SELECT image_id FROM todo)
+            OR images.image_id IN (SELECT image_id FROM todo WHERE is_whole)
     """)
     counts = lake.con.execute("""
         SELECT
-            (SELECT count(*) FROM todo_images),
+            (SELECT count(*) FROM chosen_images WHERE image_id IN (FROM todo_images SELECT image_id)
+                OR image_id IN (FROM todo SELECT image_id)),
             (SELECT count(*) FROM chosen),
             (SELECT count(*) FROM todo WHERE is_new),
             (SELECT count(*) FROM todo WHERE NOT is_new),
@@ -143,7 +178,7 @@ def compare(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> Difference
 
 
 def pending(lake: Lake, batch_rows: int = 2_000) -> Iterator[tuple[dict, list[dict]]]:
-    """(image, its masks that are new or changed, largest first), in the order of the lake's files, streamed.
+    """(image, its masks to be written whole, largest first), in the order of the lake's files, streamed.
 
     Nothing else may use `lake.con` before the last one is taken.
     """
@@ -153,7 +188,7 @@ def pending(lake: Lake, batch_rows: int = 2_000) -> Iterator[tuple[dict, list[di
             todo.* EXCLUDE (uri, file_name),
             masks.rle_counts
         FROM todo_images AS images
-        LEFT JOIN todo USING (image_id)
+        LEFT JOIN (FROM todo WHERE is_whole) AS todo USING (image_id)
         LEFT JOIN masks ON masks.run_id = todo.run_id AND masks.mask_id = todo.mask_id
         ORDER BY images.place, images.image_id, todo.area_px DESC, todo.mask_id
     """).to_arrow_reader(batch_rows)
@@ -169,6 +204,44 @@ def pending(lake: Lake, batch_rows: int = 2_000) -> Iterator[tuple[dict, list[di
                 rows.append(row)
     if image is not None:
         yield image, rows
+
+
+def renewals(lake: Lake, batch_rows: int = 500) -> Iterator[Renewal]:
+    """New values of masks that are there already, sample by sample, for each set of columns that changed together.
+
+    No column is read that did not change, except what tags follow from. Nothing else may use `lake.con` before the last
+    one is taken.
+    """
+    found = lake.con.execute(
+        "SELECT DISTINCT changed_groups FROM todo WHERE NOT is_whole ORDER BY 1"
+    ).fetchall()
+    for (changed,) in found:
+        groups = changed.split()
+        columns = [column.name for group in groups for column in GROUPS[group]]
+        read = list(dict.fromkeys([*columns, *TAG_COLUMNS]))
+        lists = ", ".join(f'"{name}" := list(todo."{name}" ORDER BY held_place)' for name in read)
+        reader = lake.con.execute(
+            f"""
+            SELECT
+                image_id,
+                any_value(images.uri) AS uri,
+                any_value(present_images.held) AS held,
+                list(held_place ORDER BY held_place) AS places,
+                list(mask_id ORDER BY held_place) AS mask_ids,
+                list(todo.fingerprint ORDER BY held_place) AS fingerprints,
+                struct_pack({lists}) AS values
+            FROM todo
+            INNER JOIN chosen_images AS images USING (image_id)
+            INNER JOIN present_images USING (image_id)
+            WHERE NOT is_whole AND changed_groups = $changed
+            GROUP BY image_id
+            ORDER BY image_id
+            """,
+            {"changed": changed},
+        ).to_arrow_reader(batch_rows)
+        for batch in reader:
+            for row in batch.to_pylist():
+                yield Renewal(**row, columns=columns, is_plain=PLAIN_GROUPS.issuperset(groups))
 
 
 def stale(lake: Lake) -> Iterator[tuple[int, list[int]]]:
@@ -296,11 +369,37 @@ def _choose_images(lake: Lake, choice: Choice) -> None:
     """)
 
 
+def _fingerprint() -> str:
+    """SQL: what is known of a mask, each group for itself, so that the groups that change can be told."""
+    parts = []
+    for name, columns in GROUPS.items():
+        names = [*(_OF_MASK if name == "mask" else ()), *(column.name for column in columns)]
+        parts.append(f"left(md5(CAST(row({', '.join(names)}) AS VARCHAR)), {_PRINT_CHARS})")
+    return " || ".join(parts)
+
+
+def _part(table: str, group: str) -> str:
+    """SQL: the part of a fingerprint that one group has."""
+    first = 1 + _PRINT_CHARS * list(GROUPS).index(group)
+    return f"substring({table}.fingerprint, {first}, {_PRINT_CHARS})"
+
+
+def _changed_groups() -> str:
+    parts = (
+        f"CASE WHEN {_part('present', name)} <> {_part('printed', name)} THEN '{name}' END" for name in GROUPS
+    )
+    return f"concat_ws(' ', {', '.join(parts)})"
+
+
 def _load_present(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> None:
     """What FiftyOne holds, as `present` and `present_images`."""
     lake.con.execute("""
-        CREATE OR REPLACE TEMP TABLE present (mask_id BIGINT, image_id BIGINT, fingerprint VARCHAR);
-        CREATE OR REPLACE TEMP TABLE present_images (image_id BIGINT, fingerprint VARCHAR, size_bytes BIGINT);
+        CREATE OR REPLACE TEMP TABLE present (
+            mask_id BIGINT, image_id BIGINT, fingerprint VARCHAR, place INTEGER
+        );
+        CREATE OR REPLACE TEMP TABLE present_images (
+            image_id BIGINT, fingerprint VARCHAR, size_bytes BIGINT, held BIGINT[]
+        );
     """)
     held = []
     for sample in samples:
@@ -316,11 +415,20 @@ def _insert_present(con: duckdb.DuckDBPyConnection, samples: Sequence[Mapping]) 
         "image_id": pa.array([s["image_id"] for s in samples], pa.int64()),
         "fingerprint": pa.array([s["fingerprint"] for s in samples], pa.string()),
         "size_bytes": pa.array([s["size_bytes"] for s in samples], pa.int64()),
+        "held": pa.array([s["mask_ids"] for s in samples], pa.list_(pa.int64())),
     }
+    ours = [
+        (mask_id, sample["image_id"], fingerprint, place)
+        for sample in samples
+        for place, (mask_id, fingerprint) in enumerate(
+            zip(sample["mask_ids"], sample["fingerprints"], strict=True)
+        )
+        if mask_id is not None
+    ]
+    types = {"mask_id": pa.int64(), "image_id": pa.int64(), "fingerprint": pa.string(), "place": pa.int32()}
     masks = {
-        "mask_id": pa.array([i for s in samples for i in s["mask_ids"]], pa.int64()),
-        "image_id": pa.array([s["image_id"] for s in samples for _ in s["mask_ids"]], pa.int64()),
-        "fingerprint": pa.array([f for s in samples for f in s["fingerprints"]], pa.string()),
+        name: pa.array(values, types[name])
+        for name, values in zip(types, zip(*ours, strict=True) if ours else [()] * len(types), strict=True)
     }
     for name, columns in (("present_images", images), ("present", masks)):
         con.register("held_rows", pa.table(columns))

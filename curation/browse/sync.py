@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from curation import masks
 from curation.browse import dataset as datasets
@@ -32,6 +32,7 @@ N_THREADS = 2
 N_AHEAD = 32
 
 Row = Mapping[str, object]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def write(
     of masks of each image that is done, `on_problem` everything that cannot be shown. Stopped at any moment
     and planned again, it goes on. Raises CurationError where MongoDB goes away.
     """
-    from curation.browse.writer import Writer, explain_outage
+    from curation.browse.writer import BATCH_IMAGES, Writer, explain_outage
 
     started = time.perf_counter()
     difference = todo.difference
@@ -119,6 +120,10 @@ def write(
     writer = Writer(todo.dataset, on_too_large=lambda sample: report(_outgrown(sample)))
     for run_id, image_id in selection.lost_images(lake):
         report(_lost(run_id, image_id))
+    for renewals in _batches(selection.renewals(lake), BATCH_IMAGES):
+        writer.renew(renewals)
+        for renewed in renewals:
+            on_image(len(renewed.mask_ids))
     for packed in _pack_all(selection.pending(lake), lake.root / "media"):
         for problem in packed.problems:
             report(problem)
@@ -169,7 +174,7 @@ def pack(image: Row, rows: Sequence[Row], media_folder: Path) -> Packed:
     except InputError as error:
         return Packed(len(rows), None, [_problem(image, error.kind, str(error))])
     problems: list[Problem] = []
-    detections, mask_ids = [], []
+    detections, written = [], []
     room_bytes = MAX_SAMPLE_BYTES - image["stored_bytes"]
     for batch, runs in _parsed(image, rows, problems):
         for row, detection in zip(batch, documents.detections(batch, runs, ATTRIBUTE_NAMES), strict=True):
@@ -178,12 +183,18 @@ def pack(image: Row, rows: Sequence[Row], media_folder: Path) -> Packed:
             if row["is_new"] and room_bytes < 0:
                 continue
             detections.append(detection)
-            mask_ids.append(row["mask_id"])
+            written.append(row)
     n_left_out = len(rows) - len(detections) - len(problems)
     if n_left_out:
         problems.append(_problem(image, "too_large", _overfull(n_left_out, len(rows))))
     sample = documents.SampleDocument(
-        image["image_id"], image["uri"], image["fingerprint"], _fields(image, path), mask_ids, detections
+        image["image_id"],
+        image["uri"],
+        image["fingerprint"],
+        _fields(image, path),
+        [row["mask_id"] for row in written],
+        [row["fingerprint"] for row in written],
+        detections,
     )
     return Packed(len(rows), sample, problems)
 
@@ -197,6 +208,12 @@ def _pack_all(pending: Iterable[tuple[Row, Sequence[Row]]], media_folder: Path) 
             packed = waiting.popleft().result()
             waiting.extend(pool.submit(pack, *image, media_folder) for image in islice(pending, 1))
             yield packed
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch
 
 
 def _parsed(image: Row, rows: Sequence[Row], problems: list[Problem]) -> Iterator[tuple[Sequence[Row], Runs]]:
@@ -245,7 +262,7 @@ def _overfull(n_left_out: int, n_masks: int) -> str:
     )
 
 
-def _outgrown(sample: "SampleDocument") -> Problem:
+def _outgrown(sample: "SampleDocument | selection.Renewal") -> Problem:
     reason = "its masks outgrew MongoDB's 16 MiB while others wrote to it: sync again"
     return Problem(sample.image_id, sample.uri, "too_large", reason)
 
