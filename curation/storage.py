@@ -2,16 +2,22 @@
 
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from curation.errors import LakeError
 from curation.schemas import TABLES
 from curation.settings import LAKE
+
+#: Columns of strings in which nearly every value is its own.
+NO_REPEATS = frozenset({"rle_counts", "source_mask_id", "uri", "file_name"})
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Storage:
         schema.check(table)
         folder = f"{self.base.rstrip('/')}/main/{table_name}/run_id={run_id}"
         path = f"{folder}/{file_name}.parquet"
-        table = table.sort_by([(name, "ascending") for name in schema.sort_by])
+        table = _sorted(table, schema.sort_by)
         try:
             if self.is_s3:
                 self._write_parquet(table, path.removeprefix("s3://"), s3_filesystem())
@@ -67,9 +73,17 @@ class Storage:
             compression="zstd",
             compression_level=LAKE.compression_level,
             row_group_size=LAKE.row_group_rows,
-            # Dictionaries of RLE strings and embeddings only cost: nearly every value is its own.
-            use_dictionary=[f.name for f in table.schema if f.name not in ("rle_counts", "embedding")],
+            # Only strings that come again are worth a dictionary: numbers get smaller, and written sooner, without.
+            use_dictionary=[
+                f.name for f in table.schema if f.type == pa.string() and f.name not in NO_REPEATS
+            ],
         )
+
+
+def _sorted(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """The rows by these columns, ascending; the same table where they lie so already, as they nearly always do."""
+    order = pc.sort_indices(table.select(columns), [(name, "ascending") for name in columns])
+    return table if np.array_equal(order, np.arange(len(order))) else table.take(order)
 
 
 def s3_filesystem() -> pafs.S3FileSystem:

@@ -165,7 +165,7 @@ class ImportWork(ABC):
         schema = TABLES[self.table]
         if not usable:
             return schema.table([])
-        read = pa.Table.from_batches([found.columns for _, found in usable])
+        read = pa.Table.from_batches([found.columns for _, found in usable]).combine_chunks()
         n_masks = [found.columns.num_rows for _, found in usable]
         first_ids = [ids.mask_id(row["run_id"], row["image_number"], 0) for row, _ in usable]
         tight = np.concatenate([found.bbox_xywh for _, found in usable])

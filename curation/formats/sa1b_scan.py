@@ -253,27 +253,18 @@ def _number(data, at):
     Integers up to 2^53 and powers of ten up to 22 are doubles, so that one division rounds rightly (Clinger 1990).
     """
     is_negative = data[at] == ord("-")
-    if is_negative:
-        at += 1
-    first = at
-    at = _digits(data, at)
-    if at == first or (data[first] == ord("0") and at > first + 1):
-        return _DECLINED, 0.0, False
+    first = at + is_negative
+    at, mantissa = _read_digits(data, first, 0)
     n_digits, n_decimals = at - first, 0
-    mantissa = 0
-    if n_digits <= _MOST_DIGITS:
-        for digit in data[first:at]:
-            mantissa = 10 * mantissa + (np.int64(digit) - 48)
+    if n_digits == 0 or (data[first] == ord("0") and n_digits > 1):
+        return _DECLINED, 0.0, False
     if data[at] == ord("."):
         first = at + 1
-        at = _digits(data, first)
+        at, mantissa = _read_digits(data, first, mantissa)
         n_decimals = at - first
+        n_digits += n_decimals
         if n_decimals == 0:
             return _DECLINED, 0.0, False
-        n_digits += n_decimals
-        if n_digits <= _MOST_DIGITS:
-            for digit in data[first:at]:
-                mantissa = 10 * mantissa + (np.int64(digit) - 48)
     if data[at] == ord("e") or data[at] == ord("E"):
         at += 1
         if data[at] == ord("+") or data[at] == ord("-"):
@@ -285,6 +276,15 @@ def _number(data, at):
         return at, 0.0, False
     value, is_exact = _quotient(mantissa, _POWERS[n_decimals])
     return at, -value if is_negative else value, is_exact
+
+
+@njit(cache=True, nogil=True)
+def _read_digits(data, at, mantissa):
+    """(behind the digits, `mantissa` with them appended); beyond _MOST_DIGITS of them it means nothing."""
+    while 48 <= data[at] <= 57:
+        mantissa = 10 * mantissa + (np.int64(data[at]) - 48)
+        at += 1
+    return at, mantissa
 
 
 @njit(cache=True, nogil=True)

@@ -187,18 +187,16 @@ def _char_buffers(
             f"counts of mask {counts.is_null().index(True)}: null came; it must be a COCO RLE string"
         )
     kind = counts.type
-    if not (pa.types.is_large_binary(kind) or pa.types.is_large_string(kind)):
-        if not (pa.types.is_string(kind) or pa.types.is_binary(kind) or _is_view(kind)):
-            raise RleError(f"counts: an Arrow array of {kind} came; it must hold strings or binaries")
+    if kind in (pa.string_view(), pa.binary_view()):
         counts = counts.cast(pa.large_binary())
+    elif kind not in (pa.string(), pa.binary(), pa.large_string(), pa.large_binary()):
+        raise RleError(f"counts: an Arrow array of {kind} came; it must hold strings or binaries")
     _, offsets_buffer, data_buffer = counts.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int64, len(counts) + 1, counts.offset * 8)
+    offset_type = np.dtype(np.int32 if kind in (pa.string(), pa.binary()) else np.int64)
+    first = counts.offset * offset_type.itemsize
+    offsets = np.frombuffer(offsets_buffer, offset_type, len(counts) + 1, first).astype(np.int64)
     chars = np.frombuffer(data_buffer if offsets[-1] else b"", np.uint8, int(offsets[-1]))
     return chars, offsets
-
-
-def _is_view(kind: pa.DataType) -> bool:
-    return kind in (pa.string_view(), pa.binary_view())
 
 
 def _arrow_strings(counts: Sequence[str | bytes]) -> pa.Array:
