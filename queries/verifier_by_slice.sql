@@ -60,12 +60,23 @@ verdict AS (
     GROUP BY mask_id
 ),
 
+-- First of all, because few masks are judged: whatever has a row for every mask is read past these.
+answers AS MATERIALIZED (
+    SELECT
+        mask_id,
+        coalesce(verdict.is_good, gold.is_good) AS is_good,
+        CASE WHEN verdict.is_good IS NULL THEN 'gold' ELSE 'verdict' END AS judged_by
+    FROM gold
+    FULL JOIN verdict USING (mask_id)
+    WHERE coalesce(verdict.is_good, gold.is_good) IS NOT NULL
+),
+
 judged AS (
     SELECT
         scores.verifier,
         scores.image_id,
         scores.score,
-        coalesce(verdict.is_good, gold.is_good) AS is_good,
+        answers.is_good,
         unnest([
             { 'place': 1, 'name': 'all', 'band': { 'place': 1, 'name': 'all' } },
             { 'place': 2, 'name': 'size', 'band': size_band(masks.area_px) },
@@ -85,20 +96,16 @@ judged AS (
             {
                 'place': 8,
                 'name': 'label',
-                'band': {
-                    'place': 1, 'name': CASE WHEN verdict.is_good IS NULL THEN 'gold' ELSE 'verdict' END
-                }
+                'band': { 'place': 1, 'name': answers.judged_by }
             }
         ]) AS part
-    FROM verifier_scores AS scores
+    FROM answers
+    INNER JOIN verifier_scores AS scores ON answers.mask_id = scores.mask_id
     INNER JOIN current_masks AS masks ON scores.run_id = masks.run_id AND scores.mask_id = masks.mask_id
     LEFT JOIN image_coverage
         ON masks.run_id = image_coverage.run_id AND masks.image_id = image_coverage.image_id
-    LEFT JOIN gold ON scores.mask_id = gold.mask_id
-    LEFT JOIN verdict ON scores.mask_id = verdict.mask_id
     WHERE
         scores.is_held_out
-        AND coalesce(verdict.is_good, gold.is_good) IS NOT NULL
         AND ($verifier IS NULL OR scores.verifier = $verifier)
         AND ($run_id IS NULL OR scores.run_id = $run_id)
 ),
