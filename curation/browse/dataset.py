@@ -100,6 +100,7 @@ def samples(dataset: "fo.Dataset") -> Iterator[dict]:
                 "image_id": 1,
                 "fingerprint": f"${MASKS}.{FINGERPRINT}",
                 "size_bytes": {"$bsonSize": "$$ROOT"},
+                "modified_at": "$last_modified_at",
                 "mask_ids": mask_ids,
                 "fingerprints": f"${MASKS}.{MASK_FINGERPRINTS}",
             }
@@ -111,6 +112,7 @@ def samples(dataset: "fo.Dataset") -> Iterator[dict]:
             "image_id": int(sample["image_id"]),
             "fingerprint": sample.get("fingerprint"),
             "size_bytes": sample["size_bytes"],
+            "modified_at": sample.get("modified_at"),
             "mask_ids": [None if mask_id is None else int(mask_id) for mask_id in sample["mask_ids"]],
             "fingerprints": [fingerprints.get(mask_id) for mask_id in sample["mask_ids"]],
         }

@@ -159,28 +159,22 @@ def renewal(renewed: Renewal, now: datetime) -> list[dict]:
 
 
 def plain_renewal(renewed: Renewal, now: datetime) -> tuple[dict, dict]:
-    """(filter, update) that set numbers where they lie, four times as fast as `renewal`; for plain columns alone.
+    """(filter, update) that set values where they lie, four times as fast as `renewal`; for plain columns alone.
 
-    The filter lets the sample pass only while its masks lie where they lay when it was read.
+    The filter lets the sample pass only as it was when it was read: FiftyOne, too, writes the time of every change.
     """
-    mask_ids = {
-        "$map": {"input": "$masks.detections", "as": "old", "in": {"$ifNull": ["$$old.mask_id", None]}}
+    sample = {"_id": object_id(SAMPLE_PREFIX, renewed.image_id), "last_modified_at": renewed.modified_at}
+    fields = {
+        f"masks.detections.{place}.{name}": value
+        for name in renewed.columns
+        for place, value in zip(renewed.places, renewed.values[name], strict=True)
     }
-    held = [None if mask_id is None else str(mask_id) for mask_id in renewed.held]
-    sample = {
-        "_id": object_id(SAMPLE_PREFIX, renewed.image_id),
-        "$expr": {"$eq": [mask_ids, {"$literal": held}]},
-    }
-    fields = {"last_modified_at": now}
-    for name in renewed.columns:
-        for place, value in zip(renewed.places, renewed.values[name], strict=True):
-            fields[f"masks.detections.{place}.{name}"] = value
-    if len(renewed.mask_ids) == len(held):  # one field is a third faster to set than one for each mask
+    if len(renewed.mask_ids) == renewed.n_held:  # one field is a third faster to set than one for each mask
         fields[f"masks.{MASK_FINGERPRINTS}"] = _fingerprints(renewed)
     else:
         for mask_id, fingerprint in _fingerprints(renewed).items():
             fields[f"masks.{MASK_FINGERPRINTS}.{mask_id}"] = fingerprint
-    return sample, {"$set": fields}
+    return sample, {"$set": fields | {"last_modified_at": now}}
 
 
 def removal(mask_ids: Sequence[int], now: datetime) -> list[dict]:

@@ -7,6 +7,7 @@ masks that are there already.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
@@ -88,13 +89,14 @@ class Choice:
 class Renewal:
     """New values of masks that a sample holds: `values` has a list for each column, in the order of `mask_ids`.
 
-    `held` are the mask ids of all its detections, None for those of others, and `places` where ours are among them.
-    `columns` have changed; with `is_plain`, they are all that must.
+    `places` are where they lay among its detections while `modified_at` was the time of its last change. `columns` have
+    changed; with `is_plain`, they are all that must.
     """
 
     image_id: int
     uri: str
-    held: Sequence[int | None]
+    n_held: int
+    modified_at: datetime | None
     places: Sequence[int]
     mask_ids: Sequence[int]
     fingerprints: Sequence[str]
@@ -140,8 +142,8 @@ def choose(lake: Lake, choice: Choice) -> None:
 def compare(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> Difference:
     """Find what is new, changed and stale against FiftyOne's `samples`.
 
-    A sample has image_id, fingerprint, size_bytes, and mask_ids and fingerprints of its detections; None for the
-    id of a detection that is not of the lake, and for a fingerprint that is not known.
+    A sample has image_id, fingerprint, size_bytes, modified_at, and mask_ids and fingerprints of its detections; None
+    for the id of a detection that is not of the lake, and for a fingerprint that is not known.
     """
     _load_present(lake, samples)
     lake.con.execute(f"""
@@ -152,7 +154,7 @@ def compare(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> Difference
             present.mask_id IS NULL AS is_new,
             {_part("present", "mask")} IS DISTINCT FROM {_part("printed", "mask")}
                 OR length(present.fingerprint) <> length(printed.fingerprint) AS is_whole,
-            present.place AS held_place,
+            present.place,
             {_changed_groups()} AS changed_groups
         FROM printed LEFT JOIN present USING (mask_id)
         WHERE present.fingerprint IS DISTINCT FROM printed.fingerprint
@@ -207,41 +209,46 @@ def pending(lake: Lake, batch_rows: int = 2_000) -> Iterator[tuple[dict, list[di
 
 
 def renewals(lake: Lake, batch_rows: int = 500) -> Iterator[Renewal]:
-    """New values of masks that are there already, sample by sample, for each set of columns that changed together.
+    """New values of masks that are there already, sample by sample, those together where the same changed.
 
     No column is read that did not change, except what tags follow from. Nothing else may use `lake.con` before the last
     one is taken.
     """
-    found = lake.con.execute(
-        "SELECT DISTINCT changed_groups FROM todo WHERE NOT is_whole ORDER BY 1"
-    ).fetchall()
-    for (changed,) in found:
-        groups = changed.split()
+    lake.con.execute("""
+        CREATE OR REPLACE TEMP TABLE renewed_images AS
+        SELECT image_id, list_sort(list_distinct(flatten(list(changed_groups)))) AS groups
+        FROM todo WHERE NOT is_whole GROUP BY image_id
+    """)
+    for (groups,) in lake.con.execute("SELECT DISTINCT groups FROM renewed_images ORDER BY 1").fetchall():
         columns = [column.name for group in groups for column in GROUPS[group]]
-        read = list(dict.fromkeys([*columns, *TAG_COLUMNS]))
-        lists = ", ".join(f'"{name}" := list(todo."{name}" ORDER BY held_place)' for name in read)
-        reader = lake.con.execute(
-            f"""
-            SELECT
-                image_id,
-                any_value(images.uri) AS uri,
-                any_value(present_images.held) AS held,
-                list(held_place ORDER BY held_place) AS places,
-                list(mask_id ORDER BY held_place) AS mask_ids,
-                list(todo.fingerprint ORDER BY held_place) AS fingerprints,
-                struct_pack({lists}) AS values
-            FROM todo
-            INNER JOIN chosen_images AS images USING (image_id)
-            INNER JOIN present_images USING (image_id)
-            WHERE NOT is_whole AND changed_groups = $changed
-            GROUP BY image_id
-            ORDER BY image_id
-            """,
-            {"changed": changed},
-        ).to_arrow_reader(batch_rows)
-        for batch in reader:
+        is_plain = PLAIN_GROUPS.issuperset(groups)
+        reader = lake.con.execute(_renewals([*columns, *TAG_COLUMNS]), {"groups": groups})
+        for batch in reader.to_arrow_reader(batch_rows):
             for row in batch.to_pylist():
-                yield Renewal(**row, columns=columns, is_plain=PLAIN_GROUPS.issuperset(groups))
+                yield Renewal(**row, columns=columns, is_plain=is_plain)
+
+
+def _renewals(columns: Iterable[str]) -> str:
+    """SQL: one row for each image in which just `$groups` changed, with lists of what its masks have now."""
+    values = ", ".join(f'"{name}" := list(todo."{name}" ORDER BY todo.place)' for name in dict.fromkeys(columns))
+    return f"""
+        SELECT
+            image_id,
+            any_value(images.uri) AS uri,
+            any_value(held.n_held) AS n_held,
+            any_value(held.modified_at) AS modified_at,
+            list(todo.place ORDER BY todo.place) AS places,
+            list(todo.mask_id ORDER BY todo.place) AS mask_ids,
+            list(todo.fingerprint ORDER BY todo.place) AS fingerprints,
+            struct_pack({values}) AS values
+        FROM todo
+        INNER JOIN renewed_images USING (image_id)
+        INNER JOIN chosen_images AS images USING (image_id)
+        INNER JOIN present_images AS held USING (image_id)
+        WHERE NOT todo.is_whole AND renewed_images.groups = $groups
+        GROUP BY image_id
+        ORDER BY image_id
+    """
 
 
 def stale(lake: Lake) -> Iterator[tuple[int, list[int]]]:
@@ -385,10 +392,11 @@ def _part(table: str, group: str) -> str:
 
 
 def _changed_groups() -> str:
-    parts = (
+    """SQL: names of the groups that are not as FiftyOne holds them."""
+    names = (
         f"CASE WHEN {_part('present', name)} <> {_part('printed', name)} THEN '{name}' END" for name in GROUPS
     )
-    return f"concat_ws(' ', {', '.join(parts)})"
+    return f"list_filter([{', '.join(names)}], name -> name IS NOT NULL)"
 
 
 def _load_present(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> None:
@@ -398,7 +406,7 @@ def _load_present(lake: Lake, samples: Iterable[Mapping[str, Sequence]]) -> None
             mask_id BIGINT, image_id BIGINT, fingerprint VARCHAR, place INTEGER
         );
         CREATE OR REPLACE TEMP TABLE present_images (
-            image_id BIGINT, fingerprint VARCHAR, size_bytes BIGINT, held BIGINT[]
+            image_id BIGINT, fingerprint VARCHAR, size_bytes BIGINT, n_held INTEGER, modified_at TIMESTAMP
         );
     """)
     held = []
@@ -415,7 +423,8 @@ def _insert_present(con: duckdb.DuckDBPyConnection, samples: Sequence[Mapping]) 
         "image_id": pa.array([s["image_id"] for s in samples], pa.int64()),
         "fingerprint": pa.array([s["fingerprint"] for s in samples], pa.string()),
         "size_bytes": pa.array([s["size_bytes"] for s in samples], pa.int64()),
-        "held": pa.array([s["mask_ids"] for s in samples], pa.list_(pa.int64())),
+        "n_held": pa.array([len(s["mask_ids"]) for s in samples], pa.int32()),
+        "modified_at": pa.array([s["modified_at"] for s in samples], pa.timestamp("us")),
     }
     ours = [
         (mask_id, sample["image_id"], fingerprint, place)

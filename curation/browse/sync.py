@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from curation.browse.documents import SampleDocument
     from curation.browse.writer import Writer
 
-ATTRIBUTE_NAMES = tuple(column.name for column in ATTRIBUTES)
+#: In the order of the documents: MongoDB looks for a field from the first on, and what changes most often stands last above.
+ATTRIBUTE_NAMES = tuple(column.name for column in reversed(ATTRIBUTES))
 #: Most bytes of a sample. MongoDB allows 16 MiB, and people's tags, fields and evaluations need room too.
 MAX_SAMPLE_BYTES = 12 * 2**20
 #: Threads that pack masks while MongoDB writes; zlib and the mask kernels let each other run meanwhile.
