@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+from numba import njit
 
 from curation.masks import areas, boxes, complement, largest_region, union
 from curation.measures.image import ImageMasks
@@ -36,11 +37,17 @@ def crowdedness(bbox_xywh: np.ndarray) -> float:
 
     Boxes intersect where they share a pixel, so the box of an empty mask intersects none.
     """
-    if len(bbox_xywh) < 2:
-        return 0.0
-    x, y, w, h = bbox_xywh.T
-    shared_w = np.minimum.outer(x + w, x + w) - np.maximum.outer(x, x)
-    shared_h = np.minimum.outer(y + h, y + h) - np.maximum.outer(y, y)
-    meets = (shared_w > 0) & (shared_h > 0)
-    np.fill_diagonal(meets, False)
-    return float(meets.sum() / len(bbox_xywh))
+    return _n_meeting(bbox_xywh) / len(bbox_xywh) if len(bbox_xywh) > 1 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _n_meeting(bbox_xywh):
+    """Ordered pairs of boxes (N, 4) that share a pixel."""
+    n = 0
+    for a in range(len(bbox_xywh)):
+        x, y, w, h = bbox_xywh[a, 0], bbox_xywh[a, 1], bbox_xywh[a, 2], bbox_xywh[a, 3]
+        for b in range(a):
+            shared_w = min(x + w, bbox_xywh[b, 0] + bbox_xywh[b, 2]) - max(x, bbox_xywh[b, 0])
+            shared_h = min(y + h, bbox_xywh[b, 1] + bbox_xywh[b, 3]) - max(y, bbox_xywh[b, 1])
+            n += 2 * (shared_w > 0 and shared_h > 0)
+    return n
