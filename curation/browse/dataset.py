@@ -152,6 +152,8 @@ def save_cluster_views(dataset: "fo.Dataset", found: Mapping[int, tuple[str, str
         ours = set((dataset.info or {}).get(INFO, {}).get(CLUSTER_VIEWS, []))
         for name in [one for one in wanted if one not in ours and dataset.has_saved_view(one)]:
             del wanted[name]  # a person made it
+        if not (wanted or ours):
+            return
         # Said before they are made: a sync that is killed between leaves no view that none knows.
         _note(dataset, **{CLUSTER_VIEWS: sorted(ours | wanted.keys())})
         for name in sorted(ours - wanted.keys()):
