@@ -12,6 +12,7 @@ from curation.masks.pixels import decode, encode
 from curation.masks.polygons import join_polygons, rasterise
 from curation.masks.regions import complement, large_regions, largest_region, remove_small_regions, union
 from curation.masks.runs import MAX_IMAGE_PX, MAX_SIDE_PX, Runs
+from curation.masks.segments import split
 
 __all__ = [
     "MAX_IMAGE_PX",
@@ -44,6 +45,7 @@ __all__ = [
     "remove_small_regions",
     "shape",
     "smoothness",
+    "split",
     "to_coco",
     "to_npy",
     "to_strings",

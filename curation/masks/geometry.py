@@ -19,7 +19,7 @@ def boxes(runs: Runs) -> np.ndarray:
     return _boxes(runs.counts, runs.offsets, runs.height)
 
 
-def shape(runs: Runs) -> dict[str, np.ndarray]:
+def shape(runs: Runs | Segments) -> dict[str, np.ndarray]:
     """Shape measures of each mask, arrays (N,), all 0 for an empty mask; time and memory follow the runs.
 
     `n_components`: 8-connected pieces; `largest_component_px`: pixels of the largest; `n_holes`, `holes_px`:
@@ -34,12 +34,13 @@ def shape(runs: Runs) -> dict[str, np.ndarray]:
     # Loops in the graph of touching segments: with an 8-connected mask each one encloses a 4-connected hole.
     n_components = np.diff(pieces.offsets)
     n_holes = pieces.n_links - n_segments + n_components
+    area_px = _sums(pieces.sizes_px, pieces.offsets)
     return {
         "n_components": n_components,
         "largest_component_px": _largest(pieces.sizes_px, pieces.offsets),
         "n_holes": n_holes,
         "holes_px": _holes_px(segments, n_holes, outline),
-        "perimeter_px": 2 * (n_segments + areas(runs) - pieces.shared_px),
+        "perimeter_px": 2 * (n_segments + area_px - pieces.shared_px),
         "hull_area_px": _hull_areas(*outline[:3]),
     }
 
@@ -68,8 +69,13 @@ def _holes_px(segments: Segments, n_holes: np.ndarray, outline: tuple[np.ndarray
     if not n_holes.any():
         return np.zeros(len(n_holes), np.int64)
     _, regions, is_open = _gap_regions(segments, n_holes, outline)
-    closed_px = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.where(is_open, 0, regions.sizes_px))])
-    return np.diff(closed_px[regions.offsets])
+    return _sums(np.where(is_open, 0, regions.sizes_px), regions.offsets)
+
+
+def _sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Sum of each mask's values, int64 (N,)."""
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(values)])
+    return np.diff(before[offsets])
 
 
 def _gap_regions(

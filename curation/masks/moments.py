@@ -6,10 +6,10 @@ import numpy as np
 from numba import njit
 
 from curation.masks.runs import Runs
-from curation.masks.segments import split
+from curation.masks.segments import Segments, split
 
 
-def moments(runs: Runs) -> np.ndarray:
+def moments(runs: Runs | Segments) -> np.ndarray:
     """(mean x, mean y, var x, var y, cov xy) of each mask's pixels, in px and px², float64 (N, 5).
 
     Pixels count as points at their indexes, as in scikit-image's regionprops; NaN for an empty mask.

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from curation.masks.runs import Runs
-from curation.masks.segments import split
+from curation.masks.segments import Segments, split
 
 #: Rulers, in pixel edges, that outlines are measured with. Jags between the two make the long one's length shorter;
 #: four edges see a stair of two pixels, and 16 pass over the stairs of 4 to 9 px that a network's 256 x 256 masks
@@ -22,7 +22,7 @@ _BEYOND = _LONG_RULER_PX + _MEAN_PX
 _ROOTS = np.sqrt(np.arange((_LONG_RULER_PX * _MEAN_PX) ** 2 + 1))
 
 
-def smoothness(runs: Runs) -> np.ndarray:
+def smoothness(runs: Runs | Segments) -> np.ndarray:
     """Length of the outlines measured with a long ruler over that with a short one, float64 (N,) in 0..1, best 1.
 
     Richardson's divider method (Mandelbrot 1967, Science 156): a ruler of s is laid from every point of the outline

@@ -43,8 +43,10 @@ class Components:
     shared_px: np.ndarray
 
 
-def split(runs: Runs) -> Segments:
-    """The foreground of each mask, cut at the columns' ends."""
+def split(runs: Runs | Segments) -> Segments:
+    """The foreground of each mask, cut at the columns' ends; segments as they are, so that several measures share them."""
+    if isinstance(runs, Segments):
+        return runs
     firsts, ends, offsets = _split(runs.counts, runs.offsets, runs.height)
     return Segments(runs.height + 1, firsts, ends, offsets)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from curation.masks import axis_lengths, boxes, moments, shape, smoothness
+from curation.masks import axis_lengths, boxes, moments, shape, smoothness, split
 from curation.measures.columns import known, lists
 from curation.measures.image import ImageMasks
 from curation.schemas import TABLES
@@ -17,10 +17,11 @@ def features(image: ImageMasks) -> pa.Table:
     """
     area_px = image.area_px
     image_share = area_px / (image.width_px * image.height_px)
-    shapes = shape(image.runs)
+    segments = split(image.runs)
+    shapes = shape(segments)
     bbox_xywh = boxes(image.runs)
     solidity = _ratio(area_px, shapes["hull_area_px"])
-    of_pixels = moments(image.runs)
+    of_pixels = moments(segments)
     columns = {
         "run_id": np.full(len(image), image.run_id),
         "mask_id": image.mask_ids,
@@ -37,7 +38,7 @@ def features(image: ImageMasks) -> pa.Table:
         "elongation": known(_elongation(of_pixels)),
         "center_xy": lists((of_pixels[:, :2] + 0.5) / (image.width_px, image.height_px), area_px == 0),
         "stray_share": known(1 - _ratio(shapes["largest_component_px"], area_px)),
-        "boundary_smoothness": known(smoothness(image.runs)),
+        "boundary_smoothness": known(smoothness(segments)),
     }
     return pa.table(columns, TABLES["mask_features"].arrow)
 
