@@ -16,6 +16,10 @@ a slow peer measures: every eighth by area, whose time is scaled to all.
   faster-coco-eval its own kernel for boundaries, `toBoundary`, and `iou`, which is what COCOeval with iouType "boundary"
   spends its time with.
 
+Profiles (cProfile) of an image of 68,000 runs: features 4.5 ms, of which smoothness 1.9, pieces, holes and hull 1.0, parsing and
+checking 0.35, cutting runs at columns 0.2, moments 0.15, NumPy and Arrow 0.9. Boundary IoU 4 ms, half of it erosion of
+both sides. Self-IoU and coverage 2.8 ms: union 0.65, intersections 0.75, parsing 0.35, Arrow and NumPy 0.6.
+
 A ratio above 1 means that `curation` is faster; ends with 1 where a floor of issue 6 is missed.
 """
 
