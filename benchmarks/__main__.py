@@ -19,8 +19,8 @@ from benchmarks import claims
 
 #: In this order: speed first, then what is claimed of intervals, promises and searches.
 NAMES = (
-    "masks", "measures", "cores", "gold", "import_sa1b", "generation", "retune", "browse", "review", "reports", "scaling",
-    "intervals", "estimates", "routing", "failures", "verifier", "training",
+    "masks", "measures", "cores", "gold", "import_sa1b", "generation", "retune", "browse", "review", "reports",
+    "scaling", "intervals", "estimates", "routing", "failures", "verifier", "training",
 )  # fmt: skip
 
 
