@@ -119,13 +119,13 @@ def image_row(run_id: int, number: int, path: Path, rng: np.random.Generator) ->
 
 def mask_rows(run_id: int, number: int, image_id: int, rng: np.random.Generator) -> list[dict]:
     """Blobs with rough edges, from 1 to 20 % of the picture."""
-    y, x = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
-    rough = rng.normal(0, 0.06, (HEIGHT_PX // 5, WIDTH_PX // 5)).repeat(5, 0).repeat(5, 1)
+    y, x = np.ogrid[:HEIGHT_PX, :WIDTH_PX]
+    rough = rng.normal(0, 0.06, (HEIGHT_PX // 5, WIDTH_PX // 5)).astype(np.float32).repeat(5, 0).repeat(5, 1)
     drawn = []
     for _ in range(MASKS_PER_IMAGE):
         cy, cx = rng.uniform(0.25, 0.75, 2) * (HEIGHT_PX, WIDTH_PX)
         ry, rx = rng.uniform(0.06, 0.25, 2) * (HEIGHT_PX, WIDTH_PX)
-        drawn.append(((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 + rough <= 1)
+        drawn.append(rough <= np.float32(1) - ((y - cy) / ry) ** 2 - ((x - cx) / rx) ** 2)
     encoded = masks.encode(np.array(drawn))
     found = zip(
         masks.areas(encoded).tolist(), masks.boxes(encoded).tolist(), masks.to_strings(encoded), strict=True

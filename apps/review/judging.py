@@ -30,8 +30,8 @@ class Wish:
     adjudicates: bool = False
 
 
-def tasks(lake: Lake, person: Person, wish: Wish, half_width: float) -> dict[str, object]:
-    """The next tasks of a rater, with all that is needed to show them, and how far the sample is."""
+def tasks(lake: Lake, person: Person, wish: Wish) -> dict[str, object]:
+    """The next tasks of a rater, with all that is needed to show them."""
     found = queue.open_tasks(lake, person.rater, wish.sample) if wish.starts else []
     purposes = queue.ROUTINE
     if wish.adjudicates and person.role == "curator":
@@ -44,8 +44,6 @@ def tasks(lake: Lake, person: Person, wish: Wish, half_width: float) -> dict[str
     return {
         "tasks": _shown(lake, found),
         "lease_until": min(ends).isoformat() if ends else None,
-        # a new page shows its first mask sooner without asking whether enough is judged
-        "progress": progress(lake, person, wish.sample, None if wish.starts else half_width),
     }
 
 
@@ -76,8 +74,11 @@ def _shown(lake: Lake, found: Sequence[queue.Task]) -> list[dict[str, object]]:
     ]
 
 
-def progress(lake: Lake, person: Person, sample: str, half_width: float | None) -> dict[str, object]:
-    """How far the sample is, and this rater in it; nothing of others, and no share that could pull a judgement."""
+def progress(lake: Lake, person: Person, sample: str, half_width: float) -> dict[str, object]:
+    """How far the sample is, and this rater in it; nothing of others, and no share that could pull a judgement.
+
+    Asked by itself and seldom: it takes twice as long to count as the next tasks to find.
+    """
     found = queue.progress(lake, sample)
     mine = next((rater for rater in found.raters if rater.rater == person.rater), None)
     return {
@@ -85,7 +86,7 @@ def progress(lake: Lake, person: Person, sample: str, half_width: float | None) 
         "n_judged": found.n_judged,
         "n_mine": mine.n_verdicts if mine else 0,
         "verdicts_per_hour": mine.verdicts_per_hour if mine else None,
-        "enough": None if half_width is None else _enough(lake, sample, half_width),
+        "enough": _enough(lake, sample, half_width),
     }
 
 

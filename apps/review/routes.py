@@ -97,7 +97,14 @@ def _picture(image_id: int) -> tuple[bytes, str]:
 async def tasks(request: Request, person: access.Person) -> Response:
     """The next tasks of the rater: {sample, n, starts, adjudicates}."""
     wish = judging.wish(await body_of(request))
-    return answer(await in_lake(judging.tasks, person, wish, data.rules().enough_half_width))
+    return answer(await in_lake(judging.tasks, person, wish))
+
+
+@for_view("review")
+async def progress(request: Request, person: access.Person) -> Response:
+    """How far {sample} is, and the rater in it."""
+    sample = judging.sample_of(await body_of(request))
+    return answer(await in_lake(judging.progress, person, sample, data.rules().enough_half_width))
 
 
 @for_view("review")
@@ -165,6 +172,7 @@ ROUTES = [
     Route("/review/component/{version}/{name}", component_file),
     Route("/review/pictures/{image_id:int}", picture),
     Route("/review/tasks", tasks, methods=["POST"]),
+    Route("/review/progress", progress, methods=["POST"]),
     Route("/review/verdicts", verdicts, methods=["POST"]),
     Route("/review/leases", leases, methods=["POST"]),
     Route("/review/release", release, methods=["POST"]),

@@ -15,7 +15,7 @@ from apps.review.access import TOKEN_S
 from curation.lake import Lake
 from curation.masks import decode, parse_strings
 
-POSTS = ("tasks", "verdicts", "leases", "release")
+POSTS = ("tasks", "progress", "verdicts", "leases", "release")
 WISH = {"sample": served.SAMPLE, "n": 5}
 
 
@@ -48,9 +48,15 @@ def test_tasks_hold_what_the_canvas_needs_and_nothing_that_colours_a_judgement(a
         pixels = decode(parse_strings([task["rle"]], task["height"], task["width"]))[0]
         y, x = np.nonzero(pixels)
         assert task["box"] == [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
-    assert set(content["progress"]) == {"n_drawn", "n_judged", "n_mine", "verdicts_per_hour", "enough"}
     again = app.ask("review/tasks", {**WISH, "starts": True}, app.token("Blind"))[1]
     assert {task["task_id"] for task in again["tasks"]} == {task["task_id"] for task in content["tasks"]}
+
+
+def test_progress_tells_of_the_rater_and_of_no_other(app):
+    status, content, _ = app.ask("review/progress", {"sample": served.SAMPLE}, app.token("Blind"))
+    assert status == 200
+    assert set(content) == {"n_drawn", "n_judged", "n_mine", "verdicts_per_hour", "enough"}
+    assert content["n_mine"] == 0
 
 
 def test_a_verdict_is_written_once_under_the_tokens_name(app):

@@ -150,7 +150,10 @@ class Review {
 
   tasksChanged(tasks) {
     if (tasks !== this.tasks) return;
-    this.nSince = this.outbox.pending.length;
+    if (tasks.progress !== this.progress) {
+      this.progress = tasks.progress;
+      this.nSince = this.outbox.pending.length;
+    }
     this.status.showProgress(tasks.progress, this.nSince);
     if (!this.current) this.next();
   }

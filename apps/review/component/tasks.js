@@ -7,6 +7,8 @@ const LOW = 12;
 const RETRY_MS = 2_000;
 /** Nothing was free: others may give masks back. */
 const WAIT_MS = 15_000;
+/** How far the sample is, is asked no more often. */
+const COUNTED_MS = 20_000;
 /** Nothing was free, but verdicts were still on their way. */
 const SOON_MS = 500;
 /** Masks whose outline is traced ahead. */
@@ -21,6 +23,7 @@ export class Tasks {
   #hasStarted = false;
   #timer = null;
   #leaseUntil = Infinity;
+  #countedAt = -Infinity;
   #nGiven = 0;
 
   /** `options`: sample, atOnce, leaseS, adjudicates, pending() (verdicts not yet acknowledged), changed(tasks). */
@@ -72,6 +75,7 @@ export class Tasks {
     }
     if (!this.isClosed) this.#options.changed(this);
     this.prepare();
+    this.#count();
   }
 
   /** Let leases run on where they are about to end, while somebody works here. */
@@ -110,7 +114,6 @@ export class Tasks {
   #take(answer, nPending) {
     this.problem = null;
     this.#hasStarted = true;
-    this.progress = answer.progress;
     const known = new Set([...this.ahead, ...this.past.map((entry) => entry.task)].map((task) => task.task_id));
     for (const verdict of this.#options.pending()) known.add(verdict.task_id);
     const fresh = answer.tasks.filter((task) => !known.has(task.task_id));
@@ -118,6 +121,19 @@ export class Tasks {
     if (answer.tasks.length) this.#leaseUntil = Date.parse(answer.lease_until);
     this.isDone = !fresh.length && !nPending;
     if (!fresh.length) this.#fillLater(nPending ? SOON_MS : WAIT_MS);
+  }
+
+  /** How far the sample is: not often, and no mask waits for it. What fails is asked again with the next tasks. */
+  async #count() {
+    if (this.isClosed || performance.now() - this.#countedAt < COUNTED_MS) return;
+    this.#countedAt = performance.now();
+    try {
+      this.progress = await this.#server.post("review/progress", { sample: this.#options.sample });
+    } catch {
+      this.#countedAt = -Infinity;
+      return;
+    }
+    if (!this.isClosed) this.#options.changed(this);
   }
 
   #fillLater(ms) {
