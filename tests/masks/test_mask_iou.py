@@ -32,6 +32,17 @@ def test_intersections_count_shared_pixels(pixels):
     assert np.array_equal(masks.intersections(runs, runs[::-1]), flat @ flat[::-1].T)
 
 
+@quick
+@given(batches(least=1, most=6), st.integers(0, 2**32 - 1))
+def test_only_pairs_that_are_asked_for_are_counted(pixels, seed):
+    runs = masks.encode(pixels)
+    where = np.random.default_rng(seed).random((len(runs), len(runs))) < 0.5
+    whole = masks.intersections(runs, runs)
+    assert np.array_equal(masks.intersections(runs, runs[:], where), np.where(where, whole, 0))
+    both = where & where.T
+    assert np.array_equal(masks.intersections(runs, runs, both), np.where(both, whole, 0))
+
+
 def test_two_empty_masks_share_nothing():
     empty = masks.encode(np.zeros((2, 3, 3), bool))
     assert masks.iou(empty, empty).tolist() == [[0, 0], [0, 0]]
