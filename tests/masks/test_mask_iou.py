@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
-from rle_cases import batches, coco_rles, draw_mask, thorough
+from rle_cases import batches, coco_rles, draw_mask, quick, thorough
 
 from curation import masks
 from curation.errors import InputError, RleError
