@@ -38,18 +38,23 @@ columns:
   adjusted_concavity_high: {type: DOUBLE, about: upper bound}
   design: {type: VARCHAR, about: what was counted and what the interval takes as the unit}
 */
-WITH bands_of_image AS (
+WITH edges AS (
+    SELECT [0, 0.02, 0.05, 0.1, 0.2, 0.5, 1]::DOUBLE[] AS sizes
+),
+
+bands_of_image AS (
     SELECT
         run_id,
         image_id,
+        -- A small integer, since each mask's is hashed: the place of the edge below in `edges`.
         CASE
-            WHEN relative_size < 0.02 THEN 0
-            WHEN relative_size < 0.05 THEN 0.02
-            WHEN relative_size < 0.1 THEN 0.05
-            WHEN relative_size < 0.2 THEN 0.1
-            WHEN relative_size < 0.5 THEN 0.2
-            ELSE 0.5
-        END::DOUBLE AS relative_size_from,
+            WHEN relative_size < 0.02 THEN 1
+            WHEN relative_size < 0.05 THEN 2
+            WHEN relative_size < 0.1 THEN 3
+            WHEN relative_size < 0.2 THEN 4
+            WHEN relative_size < 0.5 THEN 5
+            ELSE 6
+        END::UTINYINT AS size_band,
         count(*) AS n_masks,
         sum(concavity) AS sum_concavity,
         count(*) FILTER (WHERE concavity >= $concave_from) AS n_concave
@@ -57,36 +62,36 @@ WITH bands_of_image AS (
     -- Corrections are no run's own work.
     ANTI JOIN runs ON mask_features.run_id = runs.run_id AND runs.kind = 'correct'
     WHERE concavity IS NOT NULL AND ($run_id IS NULL OR run_id IN ($run_id, $reference_run_id))
-    GROUP BY run_id, image_id, relative_size_from
+    GROUP BY run_id, image_id, size_band
 ),
 
 reference AS (
     SELECT
-        relative_size_from,
+        size_band,
         sum(n_masks) / sum(sum(n_masks)) OVER () AS reference_share
     FROM bands_of_image
     WHERE $reference_run_id IS NULL OR run_id = $reference_run_id
-    GROUP BY relative_size_from
+    GROUP BY size_band
 ),
 
 bands AS (
     SELECT
         run_id,
-        relative_size_from,
+        size_band,
         coalesce(any_value(reference_share), 0) AS reference_share,
         mean_interval(ratio_sums(sum_concavity, n_masks)) AS concavity,
         share_interval(ratio_sums(n_concave, n_masks)) AS concave
     FROM bands_of_image
-    LEFT JOIN reference USING (relative_size_from)
+    LEFT JOIN reference USING (size_band)
     WHERE $run_id IS NULL OR run_id = $run_id
-    GROUP BY run_id, relative_size_from
+    GROUP BY run_id, size_band
 ),
 
 -- A size that a run lacks cannot be adjusted for: the others share its weight.
 weights AS (
     SELECT
         run_id,
-        relative_size_from,
+        size_band,
         concavity.mean AS mean_concavity,
         concavity.n_units AS n_masks,
         reference_share / nullif(sum(reference_share) OVER (PARTITION BY run_id), 0) AS weight
@@ -99,7 +104,7 @@ errors_of_image AS (
         run_id,
         sum(weight * (sum_concavity - mean_concavity * bands_of_image.n_masks) / weights.n_masks) AS error
     FROM bands_of_image
-    INNER JOIN weights USING (run_id, relative_size_from)
+    INNER JOIN weights USING (run_id, size_band)
     GROUP BY run_id, image_id
 ),
 
@@ -130,15 +135,8 @@ SELECT
     runs.stage,
     runs.cycle,
     bands.run_id,
-    bands.relative_size_from,
-    CASE bands.relative_size_from
-        WHEN 0 THEN 0.02
-        WHEN 0.02 THEN 0.05
-        WHEN 0.05 THEN 0.1
-        WHEN 0.1 THEN 0.2
-        WHEN 0.2 THEN 0.5
-        ELSE 1
-    END::DOUBLE AS relative_size_to,
+    edges.sizes[bands.size_band] AS relative_size_from,
+    edges.sizes[bands.size_band + 1] AS relative_size_to,
     bands.concavity.mean AS mean_concavity,
     clamp(bands.concavity.low, 0, 1) AS mean_concavity_low,
     clamp(bands.concavity.high, 0, 1) AS mean_concavity_high,
@@ -157,4 +155,5 @@ SELECT
 FROM bands
 INNER JOIN adjusted USING (run_id)
 INNER JOIN runs USING (run_id)
-ORDER BY runs.stage, runs.cycle, bands.run_id, bands.relative_size_from
+CROSS JOIN edges
+ORDER BY runs.stage, runs.cycle, bands.run_id, bands.size_band

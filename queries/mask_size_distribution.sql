@@ -28,14 +28,15 @@ WITH bands_of_image AS (
     SELECT
         run_id,
         image_id,
-        CASE WHEN area_px < 64 THEN 0 ELSE 1::BIGINT << floor(log2(area_px) / 2)::INTEGER END AS side_from_px,
+        -- A small integer, since each mask's is hashed: the power of two that the side begins at.
+        CASE WHEN area_px < 64 THEN 0 ELSE floor(log2(area_px) / 2) END::UTINYINT AS octave,
         count(*) AS n_masks,
         sum(area_px / (width_px::DOUBLE * height_px)) AS sum_image_share
     FROM masks
     -- Corrections are no run's own work.
     ANTI JOIN runs ON masks.run_id = runs.run_id AND runs.kind = 'correct'
     WHERE $run_id IS NULL OR run_id = $run_id
-    GROUP BY run_id, image_id, side_from_px
+    GROUP BY run_id, image_id, octave
 ),
 
 images_of_run AS (
@@ -58,13 +59,13 @@ totals AS (
 bands AS (
     SELECT
         run_id,
-        side_from_px,
+        CASE WHEN octave = 0 THEN 0 ELSE 1::BIGINT << octave END AS side_from_px,
         sum(bands_of_image.n_masks)::BIGINT AS n_band_masks,
         sum(sum_image_share) AS sum_image_share,
         ratio_sums(bands_of_image.n_masks, images_of_run.n_masks) AS sums
     FROM bands_of_image
     INNER JOIN images_of_run USING (run_id, image_id)
-    GROUP BY run_id, side_from_px
+    GROUP BY run_id, octave
 ),
 
 figures AS (
