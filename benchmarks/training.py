@@ -142,7 +142,7 @@ def _figures(
 ) -> tuple[float, ...]:
     decoded = segmenter.decode(embedding, xy, np.ones((1, 1)))
     scans = segmenter.scans(embedding, decoded, np.arange(3), 1.0)
-    runs = [scan.runs(0, 0, embedding.height, embedding.width) for scan in scans]
+    runs = [scans.runs(slot, 0, 0, embedding.height, embedding.width) for slot in range(3)]
     masks = Runs.concat(
         [Runs(embedding.height, embedding.width, counts, np.array([0, len(counts)])) for counts in runs]
     )

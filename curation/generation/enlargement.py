@@ -57,7 +57,8 @@ class Enlargement(NamedTuple):
     bands: np.ndarray  # int64 (B, 4): first and stop row of the field, first and stop row of the logits
     first_column: np.ndarray  # int64 (columns of logits + 1,)
     stop_column: np.ndarray  # int64 (columns of logits + 1,)
-    most_rows: int  # of one band after any step
+    most_rows: int  # of one band, in the logits and after every step
+    most_columns: int  # of the logits, and after every step
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,6 +68,7 @@ class Enlargement(NamedTuple):
 
 def plan(rule: Rule, rows: list[Stretch], columns: list[Stretch]) -> Enlargement:
     """Follow the field back to the logits; one stretch of rows and one of columns is a step."""
+    rows, columns = _that_change(rows, columns)
     first_row, last_row = _reach(rows)
     starts = np.flatnonzero(np.diff(first_row, prepend=-1))
     stops = np.append(starts[1:], len(first_row))
@@ -80,7 +82,26 @@ def plan(rule: Rule, rows: list[Stretch], columns: list[Stretch]) -> Enlargement
         np.searchsorted(first_column, edges),
         np.searchsorted(last_column, edges),
         _most_rows(rows, starts, stops),
+        max(int(last_column[-1]) + 1, *(len(stretch.share) for stretch in columns)),
     )
+
+
+def _that_change(rows: list[Stretch], columns: list[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
+    """Without the steps after the first that leave both axes as they are."""
+    kept: list[tuple[Stretch, Stretch]] = []
+    for step in zip(rows, columns, strict=True):
+        if kept and all(map(_is_same, step)):
+            kept[-1] = tuple(
+                before.until(len(same.share)) for before, same in zip(kept[-1], step, strict=True)
+            )
+        else:
+            kept.append(step)
+    return [row for row, _ in kept], [column for _, column in kept]
+
+
+def _is_same(stretch: Stretch) -> bool:
+    numbers = np.arange(len(stretch.share))
+    return np.array_equal(stretch.before, numbers) and np.array_equal(stretch.after, numbers)
 
 
 def _reach(stretches: list[Stretch]) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +127,7 @@ def _most_rows(stretches: list[Stretch], starts: np.ndarray, stops: np.ndarray) 
     for stretch in reversed(stretches):
         most = max(most, int((stops - starts).max()))
         starts, stops = stretch.before[starts], stretch.after[stops - 1] + 1
-    return most
+    return max(most, int((stops - starts).max()))
 
 
 def torch_stretch(n_from: int, n_to: int, rule: Rule) -> Stretch:

@@ -13,10 +13,10 @@ import numpy as np
 from curation.errors import CurationError, InputError
 from curation.generation.embeddings import mask_means
 from curation.generation.filters import first_filters, passes_predicted_iou
-from curation.generation.grid import crops, layer_points
+from curation.generation.grid import Crop, crops, layer_points
 from curation.generation.ledger import Fate, Ledger
 from curation.generation.presets import GenerationSettings
-from curation.generation.scan import Scan
+from curation.generation.scan import Scans
 from curation.generation.segmenters import Decoded, Embedding, Segmenter
 from curation.generation.selection import clean, raw_masks, unique
 from curation.ids import INDEX_BITS
@@ -112,29 +112,26 @@ class _Measuring:
     def _measure(self, first_row: int, embedding: Embedding, decoded: Decoded) -> None:
         predicted_iou = decoded.predicted_iou.ravel()
         self.ledger.predicted_iou[first_row : first_row + len(predicted_iou)] = predicted_iou
-        passes = passes_predicted_iou(predicted_iou, self.settings.predicted_iou_threshold)
-        is_wanted = np.zeros_like(passes)
+        is_chosen = passes_predicted_iou(predicted_iou, self.settings.predicted_iou_threshold)
+        is_wanted = np.zeros_like(is_chosen)
         if self.keep_rle_above is not None:
             is_wanted = predicted_iou > self.keep_rle_above
-        chosen = np.flatnonzero(passes | is_wanted)
+        chosen = np.flatnonzero(is_chosen | is_wanted)
         scans = self.segmenter.scans(embedding, decoded, chosen, self.settings.stability_offset)
-        for index, scan in zip(chosen, scans, strict=True):
-            row = first_row + index
-            self._note_scan(row, scan)
-            self.ledger.fate[row] = first_filters(
-                self.ledger, np.array([row]), self.settings, self.height, self.width
-            )[0]
-            if self.ledger.fate[row] == Fate.KEPT or is_wanted[index]:
-                crop = self.ledger.crops[self.ledger.crop_number[row]]
-                self.ledger.runs[row] = scan.runs(crop.x, crop.y, self.height, self.width)
+        rows, crop = first_row + chosen, self.ledger.crops[self.ledger.crop_number[first_row]]
+        self._note_scans(rows, scans, crop)
+        fates = first_filters(self.ledger, rows, self.settings, self.height, self.width)
+        self.ledger.fate[rows] = fates
+        for k in np.flatnonzero((fates == Fate.KEPT) | is_wanted[chosen]).tolist():
+            self.ledger.runs[int(rows[k])] = scans.runs(k, crop.x, crop.y, self.height, self.width)
 
-    def _note_scan(self, row: int, scan: Scan) -> None:
-        crop = self.ledger.crops[self.ledger.crop_number[row]]
-        if scan.n_low:  # else 0 / 0: the score stays NaN, which no threshold lets pass
-            self.ledger.stability_score[row] = np.float32(scan.n_high) / np.float32(scan.n_low)
-        self.ledger.area_px[row] = scan.area_px
-        box = (crop.x + scan.x_min, crop.y + scan.y_min, crop.x + scan.x_max, crop.y + scan.y_max)
-        self.ledger.box_xyxy[row] = box
+    def _note_scans(self, rows: np.ndarray, scans: Scans, crop: Crop) -> None:
+        n_low, area_px, n_high = scans.counts.T
+        is_there = n_low > 0  # else 0 / 0: the score stays NaN, which no threshold lets pass
+        n_low, n_high = n_low[is_there].astype(np.float32), n_high[is_there].astype(np.float32)
+        self.ledger.stability_score[rows[is_there]] = n_high / n_low
+        self.ledger.area_px[rows] = area_px
+        self.ledger.box_xyxy[rows] = scans.boxes_xyxy + np.tile([crop.x, crop.y], 2)
 
 
 def decode_in_batches(

@@ -60,8 +60,8 @@ class Prompter:
             decoded = self._segmenter.decode(embedding, points_xy[None], labels[None])
             best = int(decoded.predicted_iou[0].argmax())
             offset = 1.0  # of the outer cuts, which nobody looks at here
-            (scan,) = self._segmenter.scans(embedding, decoded, np.array([best]), offset)
-            counts = scan.runs(0, 0, embedding.height, embedding.width)
+            scans = self._segmenter.scans(embedding, decoded, np.array([best]), offset)
+            counts = scans.runs(0, 0, 0, embedding.height, embedding.width)
             runs = Runs(embedding.height, embedding.width, counts, np.array([0, len(counts)]))
             return Prompted(runs, float(decoded.predicted_iou[0, best]))
 

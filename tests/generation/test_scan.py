@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curation.generation.enlargement import Enlargement, Rule, centred_stretch, plan, torch_stretch
-from curation.generation.scan import Scan, enlarge, scan_enlarged, scan_field
+from curation.generation.scan import Scans, concatenate, enlarge, scan_enlarged, scan_fields
 from curation.generation.segmenters.sam import Sizes, enlargement_of_torch
 from curation.masks import Runs, encode
 
@@ -20,12 +20,23 @@ ON_CUTS = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])
 NEAR_CUTS = st.sampled_from(
     [np.nextafter(np.float32(cut), np.float32(to)).item() for cut in CUTS for to in (-9, 9)]
 )
+TORCH_RULES = [rule for rule in Rule if rule != Rule.BETWEEN]
 ANYTHING = st.sampled_from([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45])
 
 
-def assert_same(ours: Scan, theirs: Scan) -> None:
-    assert ours[:-1] == theirs[:-1]
-    np.testing.assert_array_equal(ours.runs(0, 0, 2000, 2000), theirs.runs(0, 0, 2000, 2000))
+def assert_same(ours: Scans, theirs: Scans) -> None:
+    np.testing.assert_array_equal(ours.counts, theirs.counts)
+    np.testing.assert_array_equal(ours.boxes_xyxy, theirs.boxes_xyxy)
+    for k in range(len(theirs)):
+        np.testing.assert_array_equal(ours.runs(k, 0, 0, 2000, 2000), theirs.runs(k, 0, 0, 2000, 2000))
+
+
+def scan_field(field: np.ndarray, cuts: tuple[float, float, float]) -> Scans:
+    return scan_fields(field[None], cuts)
+
+
+def scan_one(logits: np.ndarray, enlargement: Enlargement, cuts: tuple[float, float, float]) -> Scans:
+    return scan_enlarged(logits[None], np.array([0]), enlargement, cuts)
 
 
 @settings(max_examples=200, deadline=None)
@@ -36,25 +47,25 @@ def assert_same(ours: Scan, theirs: Scan) -> None:
 def test_scan_counts_boxes_and_encodes(field, margins):
     left, right, top, bottom = margins
     scan = scan_field(field, CUTS)
-    assert (scan.n_low, scan.area_px, scan.n_high) == tuple((field > cut).sum() for cut in CUTS)
+    assert scan.counts.tolist() == [[(field > cut).sum() for cut in CUTS]]
     y, x = np.nonzero(field > 0)
-    box = (x.min(), y.min(), x.max(), y.max()) if len(x) else (0, 0, 0, 0)
-    assert (scan.x_min, scan.y_min, scan.x_max, scan.y_max) == box
+    box = [x.min(), y.min(), x.max(), y.max()] if len(x) else [0, 0, 0, 0]
+    assert scan.boxes_xyxy.tolist() == [box]
     whole = np.pad(field > 0, ((top, bottom), (left, right)))
-    counts = scan.runs(left, top, *whole.shape)
+    counts = scan.runs(0, left, top, *whole.shape)
     assert Runs(*whole.shape, counts, np.array([0, len(counts)])) == encode(whole[None])
 
 
 @pytest.mark.parametrize("value", [-5.0, 5.0])
 def test_masks_without_an_edge(value):
-    counts = scan_field(np.full((6, 9), value, np.float32), CUTS).runs(0, 0, 6, 9)
+    counts = scan_field(np.full((6, 9), value, np.float32), CUTS).runs(0, 0, 0, 6, 9)
     assert counts.tolist() == ([0, 54] if value > 0 else [54])
 
 
 def test_a_mask_with_more_edges_than_room_was_made_for():
     y, x = np.mgrid[:300, :200]
     field = np.where((y + x) % 2, 1, -1).astype(np.float32)
-    counts = scan_field(field, CUTS).runs(0, 0, 300, 200)
+    counts = scan_field(field, CUTS).runs(0, 0, 0, 300, 200)
     assert Runs(300, 200, counts, np.array([0, len(counts)])) == encode(field[None] > 0)
 
 
@@ -62,6 +73,17 @@ def test_levels_compare_as_logits_do():
     field = np.random.default_rng(1).normal(size=(20, 31)).astype(np.float32)
     levels = sum((field > cut).astype(np.uint8) for cut in CUTS)
     assert_same(scan_field(levels, (0, 1, 2)), scan_field(field, CUTS))
+
+
+def test_scans_of_many_masks_are_those_of_each_in_its_place():
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, 2, (5, 8, 8)).astype(np.float32)
+    logits[2] = -9.0
+    enlargement, chosen = directly((8, 8), (40, 50)), np.array([4, 2, 0])
+    together = scan_enlarged(logits, chosen, enlargement, CUTS)
+    assert_same(together, scan_fields(np.array([enlarge(logits[k], enlargement) for k in chosen]), CUTS))
+    assert_same(together, concatenate(scan_one(logits[k], enlargement, CUTS) for k in chosen))
+    assert len(scan_enlarged(logits, chosen[:0], enlargement, CUTS)) == 0
 
 
 # ------------------------------------------------------------------------------------------- enlargements
@@ -89,7 +111,7 @@ def enlargements(draw) -> tuple[Enlargement, tuple[int, int]]:
     if draw(st.booleans()):
         return directly(low, crop), low
     inside = tuple(draw(st.integers(1, 4 * side)) for side in low)
-    return as_sam(draw(st.sampled_from([Rule.WEIGHTED, Rule.FUSED])), low, inside, crop), low
+    return as_sam(draw(st.sampled_from(TORCH_RULES)), low, inside, crop), low
 
 
 @settings(max_examples=300, deadline=None)
@@ -102,7 +124,7 @@ def test_a_scan_sees_what_the_enlarged_field_has(data, chosen, elements):
     enlargement, low = chosen
     logits = data.draw(hnp.arrays(np.float32, low, elements=elements, fill=ON_CUTS))
     with np.errstate(all="ignore"):
-        assert_same(scan_enlarged(logits, enlargement, CUTS), scan_field(enlarge(logits, enlargement), CUTS))
+        assert_same(scan_one(logits, enlargement, CUTS), scan_field(enlarge(logits, enlargement), CUTS))
 
 
 @settings(max_examples=50, deadline=None)
@@ -127,7 +149,7 @@ def test_a_scan_of_blobs_sees_what_the_enlarged_field_has(seed, blobs, height, w
         as_sam(Rule.FUSED, (64, 64), inside, (height, width)),
         directly((64, 64), (height, width)),
     ):
-        assert_same(scan_enlarged(logits, enlargement, cuts), scan_field(enlarge(logits, enlargement), cuts))
+        assert_same(scan_one(logits, enlargement, cuts), scan_field(enlarge(logits, enlargement), cuts))
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,12 +1,11 @@
 """What generation asks of a model. Backends: `sam` (torch, segment-anything) and `onnx` (onnxruntime)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from curation.generation.scan import Scan
+from curation.generation.scan import Scans
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,8 @@ class Segmenter(Protocol):
     def decode(self, embedding: Embedding, points_xy: np.ndarray, labels: np.ndarray) -> Decoded:
         """Answer N prompts of P points: float64 (N, P, 2) in the crop's pixels, labels (N, P), 1 object, 0 not."""
 
-    def scans(
-        self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float
-    ) -> Iterator[Scan]:
-        """A scan of each chosen candidate at full size, in order, at the mask threshold - offset, itself, + offset.
+    def scans(self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float) -> Scans:
+        """Chosen candidates (K,) at full size, in order, at the mask threshold - offset, itself, + offset.
 
         `chosen` counts prompts and slots together: 3 * prompt + slot.
         """

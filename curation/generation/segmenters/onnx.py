@@ -1,6 +1,5 @@
 """A SAM exported to ONNX as an encoder and a decoder, run by onnxruntime; `sam2-tiny` is one."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from PIL import Image
 
 from curation.errors import InputError
 from curation.generation.enlargement import Enlargement, Rule, centred_stretch, plan
-from curation.generation.scan import Scan, scan_enlarged
+from curation.generation.scan import Scans, scan_enlarged
 from curation.generation.segmenters import Decoded, Embedding
 
 #: Prompts a batch. On a CPU single prompts are fastest (two cores, sam2-tiny: 0.037 s each, 0.065 s in
@@ -69,14 +68,11 @@ class OnnxSegmenter:
         logits, predicted_iou = self._decoder.run(["masks", "iou_predictions"], embedding.state | prompts)
         return Decoded(logits, predicted_iou)
 
-    def scans(
-        self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float
-    ) -> Iterator[Scan]:
+    def scans(self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float) -> Scans:
         low_size = decoded.logits.shape[-2:]
         enlargement = _enlargement(low_size, (embedding.height, embedding.width))
         cuts = (MASK_THRESHOLD - offset, MASK_THRESHOLD, MASK_THRESHOLD + offset)
-        for logits in decoded.logits.reshape(-1, *low_size)[chosen]:
-            yield scan_enlarged(logits, enlargement, cuts)
+        return scan_enlarged(decoded.logits.reshape(-1, *low_size), chosen, enlargement, cuts)
 
     def release_memory(self) -> None:
         """onnxruntime gives nothing back on request."""

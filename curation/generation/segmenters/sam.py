@@ -15,7 +15,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from curation.errors import InputError
 from curation.generation.enlargement import Enlargement, Rule, Stretch, plan, torch_stretch
-from curation.generation.scan import Cuts, Scan, enlarge, scan_enlarged, scan_field
+from curation.generation.scan import Cuts, Scans, concatenate, enlarge, scan_enlarged, scan_fields
 from curation.generation.segmenters import Decoded, Embedding
 from curation.generation.segmenters.checkpoints import load_sam
 from curation.generation.segmenters.decoder import PointDecoder, SharedImage
@@ -102,9 +102,7 @@ class SamSegmenter:
         return Decoded(logits, predicted_iou.float().cpu().numpy())
 
     @torch.no_grad()
-    def scans(
-        self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float
-    ) -> Iterator[Scan]:
+    def scans(self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float) -> Scans:
         threshold = self._sam.mask_threshold
         cuts = (threshold - offset, threshold, threshold + offset)
         logits = decoded.logits.flatten(0, 1)
@@ -116,21 +114,20 @@ class SamSegmenter:
         )
         enlargement = None if self._cuts_on_device else enlargement_of_torch(sizes, torch.get_num_threads())
         if enlargement is None:
-            yield from self._scans_of_levels(logits, chosen, sizes, cuts)
-        else:
-            yield from (scan_enlarged(logits[index].numpy(), enlargement, cuts) for index in chosen)
+            return concatenate(self._scans_of_levels(logits, chosen, sizes, cuts))
+        return scan_enlarged(logits.numpy(), chosen, enlargement, cuts)
 
     def _scans_of_levels(
         self, logits: torch.Tensor, chosen: np.ndarray, sizes: Sizes, cuts: Cuts
-    ) -> Iterator[Scan]:
+    ) -> Iterator[Scans]:
         """Fields are made and compared on the device; only how many cuts each pixel exceeds comes back."""
         at_once = FIELDS_PER_BATCH[logits.device.type]
-        for first in range(0, len(chosen), at_once):
+        for first in range(0, max(len(chosen), 1), at_once):
             index = torch.as_tensor(chosen[first : first + at_once], device=self.device)
             with _memory_errors_told_alike():
                 fields = full_size(logits[index], sizes)
                 levels = sum((fields > cut).to(torch.uint8) for cut in cuts).cpu().numpy()
-            yield from (scan_field(field, (0, 1, 2)) for field in levels)
+            yield scan_fields(levels, (0, 1, 2))
 
     def release_memory(self) -> None:
         if self.device.startswith("cuda"):
