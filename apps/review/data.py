@@ -1,7 +1,7 @@
 """What the views and the routes ask the lake; each caller borrows a connection that no other thread uses."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +14,9 @@ from curation.review import queue
 from curation.review import rules as review_rules
 from curation.review.rules import Rules
 
-#: Open connections that wait for the next caller. Opening one takes about 0.3 s, so they are kept.
-_idle: LifoQueue[Lake] = LifoQueue()
+#: Open connections that wait for the next caller, by whether they have one thread. Opening one takes about 0.3 s, so they
+#: are kept.
+_idle: dict[bool, LifoQueue[Lake]] = {True: LifoQueue(), False: LifoQueue()}
 
 
 def root() -> Path:
@@ -27,18 +28,31 @@ def root() -> Path:
 
 
 @contextmanager
-def lake() -> Iterator[Lake]:
-    """A connection for one thread and one piece of work. One that failed is closed, not handed on."""
+def lake(is_quick: bool = False) -> Iterator[Lake]:
+    """A connection for one thread and one piece of work. One that failed is closed, not handed on.
+
+    `is_quick`: it asks for a few rows; then DuckDB spends half the time where it has one thread to plan for.
+    """
+    idle = _idle[is_quick]
     try:
-        borrowed = _idle.get_nowait()
+        borrowed = idle.get_nowait()
     except Empty:
         borrowed = Lake.open(root())
+        if is_quick:
+            borrowed.con.execute("SET threads = 1")
     try:
         yield borrowed
     except BaseException:
         borrowed.close()
         raise
-    _idle.put(borrowed)
+    idle.put(borrowed)
+
+
+def close_idle() -> None:
+    """Close the connections that wait, as where another workspace is shown next."""
+    for idle in _idle.values():
+        while not idle.empty():
+            idle.get().close()
 
 
 @lru_cache(maxsize=1)
@@ -81,9 +95,29 @@ def samples(rater: str) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: (row["is_done"], urgency(row["sample"])))
 
 
-@lru_cache(maxsize=100_000)
+#: Most pictures whose place is kept.
+_MOST_URIS = 100_000
+#: Where pictures lie. An image's id is made from its URI, so it never changes.
+_uris: dict[int, str] = {}
+
+
 def picture_uri(image_id: int) -> str | None:
-    """Where a picture lies; None where no run read it. An image's id is made from its URI, so it never changes."""
-    with lake() as lake_:
-        found = lake_.con.execute("SELECT uri FROM images WHERE image_id = ? LIMIT 1", [image_id]).fetchone()
-    return found[0] if found else None
+    """Where a picture lies; None where no run read it."""
+    if image_id not in _uris:
+        with lake(is_quick=True) as lake_:
+            find_pictures(lake_, [image_id])
+    return _uris.get(image_id)
+
+
+def find_pictures(lake_: Lake, image_ids: Iterable[int]) -> None:
+    """Look up where pictures lie that are about to be asked for: all of them take no longer than one."""
+    unknown = list(set(image_ids) - _uris.keys())
+    if not unknown:
+        return
+    if len(_uris) > _MOST_URIS:
+        _uris.clear()
+    found = lake_.con.execute(
+        "SELECT image_id, any_value(uri) FROM images WHERE list_contains(?, image_id) GROUP BY image_id",
+        [unknown],
+    )
+    _uris.update(found.fetchall())

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from apps.review import access, data, judging, login, pictures
 from curation import events
 from curation.errors import CurationError, ImageError, InputError
+from curation.lake import Lake
 
 COMPONENT = Path(__file__).with_name("component")
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -97,7 +98,13 @@ def _picture(image_id: int) -> tuple[bytes, str]:
 async def tasks(request: Request, person: access.Person) -> Response:
     """The next tasks of the rater: {sample, n, starts, adjudicates}."""
     wish = judging.wish(await body_of(request))
-    return answer(await in_lake(judging.tasks, person, wish))
+
+    def find(lake: Lake) -> dict[str, object]:
+        found = judging.tasks(lake, person, wish)
+        data.find_pictures(lake, (int(task["image"]) for task in found["tasks"]))
+        return found
+
+    return answer(await in_lake(find))
 
 
 @for_view("review")
@@ -129,7 +136,7 @@ async def in_lake(work: Callable[..., dict], *arguments: object) -> dict:
     """Call `work(lake, …)` in a thread, with a connection of its own: the event loop never waits for a commit."""
 
     def call() -> dict:
-        with data.lake() as lake:
+        with data.lake(is_quick=True) as lake:
             return work(lake, *arguments)
 
     return await run_in_threadpool(call)

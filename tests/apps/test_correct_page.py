@@ -29,8 +29,7 @@ def script(view: str) -> None:
 def opened(monkeypatch):
     def let_go() -> None:
         data.secret.cache_clear()
-        while not data._idle.empty():  # connections of other tests' workspaces
-            data._idle.get().close()
+        data.close_idle()  # connections of other tests' workspaces
 
     def open_view(root, view: str):
         monkeypatch.setenv("CURATION_WORKSPACE", str(root))

@@ -19,12 +19,10 @@ def page(tmp_path, monkeypatch):
     Lake.create(root).close()
     monkeypatch.setenv("CURATION_WORKSPACE", str(root))
     data.secret.cache_clear()
-    while not data._idle.empty():  # connections of other tests' workspaces
-        data._idle.get().close()
+    data.close_idle()  # connections of other tests' workspaces
     yield testing.AppTest.from_file(str(SCRIPT), default_timeout=60)
     data.secret.cache_clear()
-    while not data._idle.empty():
-        data._idle.get().close()
+    data.close_idle()
 
 
 def test_it_asks_for_a_name_once(page):

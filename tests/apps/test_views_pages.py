@@ -55,8 +55,7 @@ def opened(monkeypatch):
         return page
 
     yield open_view
-    while not data._idle.empty():  # connections for writing, of this test's workspace
-        data._idle.get().close()
+    data.close_idle()  # connections for writing, of this test's workspace
 
 
 def said(page) -> str:

@@ -2,8 +2,8 @@
 
 import { maskPath } from "./outline.js";
 
-/** Ask for more when fewer than this lie ahead. */
-const LOW = 12;
+/** Ask for more when fewer than this lie ahead: as many as pictures are kept ready. More at once cost the server little. */
+const LOW = 8;
 const RETRY_MS = 2_000;
 /** Nothing was free: others may give masks back. */
 const WAIT_MS = 15_000;
@@ -64,9 +64,10 @@ export class Tasks {
     clearTimeout(this.#timer);
     this.#isAsking = true;
     try {
-      const nKnown = this.#nGiven - this.#options.pending().length;
+      const pending = [...this.#options.pending()]; // acknowledged before the answer is here, perhaps
+      const nKnown = this.#nGiven - pending.length;
       const answer = await this.#ask();
-      this.#take(answer, this.#nGiven - nKnown);
+      this.#take(answer, this.#nGiven - nKnown, pending);
     } catch (error) {
       this.problem = error;
       if (!error.isSessionOver) this.#fillLater(RETRY_MS);
@@ -110,12 +111,12 @@ export class Tasks {
   }
 
   /** `nPending`: verdicts that the server did not know of when it was asked, those given since among them: it takes their
-   * masks for open ones. */
-  #take(answer, nPending) {
+   * masks for open ones. `pendingThen` are those that were on their way. */
+  #take(answer, nPending, pendingThen) {
     this.problem = null;
     this.#hasStarted = true;
     const known = new Set([...this.ahead, ...this.past.map((entry) => entry.task)].map((task) => task.task_id));
-    for (const verdict of this.#options.pending()) known.add(verdict.task_id);
+    for (const verdict of [...pendingThen, ...this.#options.pending()]) known.add(verdict.task_id);
     const fresh = answer.tasks.filter((task) => !known.has(task.task_id));
     this.ahead.push(...fresh);
     if (answer.tasks.length) this.#leaseUntil = Date.parse(answer.lease_until);
