@@ -19,7 +19,7 @@ from benchmarks import claims
 
 #: In this order: speed first, then what is claimed of intervals, promises and searches.
 NAMES = (
-    "masks", "measures", "cores", "gold", "import_sa1b", "generation", "retune", "browse", "review", "reports", "report_peers",
+    "masks", "measures", "cores", "gold", "import_sa1b", "postprocessing", "generation", "retune", "browse", "review", "reports", "report_peers",
     "scaling", "intervals", "estimates", "routing", "failures", "verifier", "training",
 )  # fmt: skip
 

@@ -214,7 +214,9 @@ def claims(best: dict[str, float], written_share: float, peaks: list[int]) -> li
     found += [Claim(work, name, best["curation"], best[name]) for name in readers[1:]]
     if "Datumaro, rows" in best:
         found.append(Claim(work, "Datumaro", best["curation"], best["Datumaro, rows"], DATUMARO_FLOOR))
-    found.append(Claim("the same, bytes written", "the JSON's", written_share, 1, round(1 / MOST_WRITTEN_SHARE, 2)))
+    found.append(
+        Claim("the same, bytes written", "the JSON's", written_share, 1, round(1 / MOST_WRITTEN_SHARE, 2))
+    )
     found.append(
         Claim("the same, peak memory", "1.2 x that of a quarter", peaks[1], MOST_GROWTH * peaks[0], 1)
     )

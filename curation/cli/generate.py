@@ -10,7 +10,7 @@ from curation.cli.options import Address, EngineChoice, EngineName, Workspace, o
 from curation.cli.output import end, messages
 from curation.cli.progress import progress
 from curation.errors import InputError
-from curation.generation.models import MODELS_FOLDER
+from curation.generation.models import MODELS_FOLDER, PRECISIONS
 from curation.generation.presets import PRESETS
 from curation.generation.request import DEFAULT_MODEL, STAGES, Generation, Request
 from curation.lake import Lake
@@ -55,6 +55,9 @@ def generate(
     shard_size: ShardSize = None,
     engine: EngineChoice = EngineName.local,
     address: Address = None,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16: faster where the processor has it, not identical.")
+    ] = PRECISIONS[0],
 ) -> None:
     """Generate masks with a SAM, and a ledger of every candidate. Run again, it resumes."""
     request = Request(
@@ -70,6 +73,7 @@ def generate(
         shard_size,
         workspace / MODELS_FOLDER,
         Engine(engine.value, address),
+        precision,
     )
     with open_lake(workspace) as lake, scratch_folder(lake, request.engine) as scratch:
         with download_progress(model) as on_progress:

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +21,8 @@ from curation.settings import cache_dir
 
 Note = Callable[[str], None]
 #: Beside the weights of a trained model: what it was trained from, and how.
+#: Of a network's products, the default first. bfloat16 is faster where the processor has it, and not identical.
+PRECISIONS = ("float32", "bfloat16")
 TRAINED_FILE = "trained.json"
 #: Folder of trained models, in the workspace.
 MODELS_FOLDER = "models"
@@ -109,12 +111,27 @@ MODELS: Mapping[str, Model] = types.MappingProxyType(
 
 @dataclass(frozen=True)
 class LocalModel:
-    """Weights that lie here. `paths` is one checkpoint, or an encoder and a decoder; `sha256` is over them all."""
+    """Weights that lie here. `paths` is one checkpoint, or an encoder and a decoder; `sha256` is over them all.
+
+    `precision` is that of the network's products, of PRECISIONS.
+    """
 
     name: str
     backend: str
     paths: tuple[Path, ...]
     sha256: str
+    precision: str = PRECISIONS[0]
+
+    def at(self, precision: str) -> "LocalModel":
+        """The model computed in another precision. Raises InputError for one that it does not have."""
+        if precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r}: allowed are {', '.join(PRECISIONS)}")
+        if precision != self.precision and self.backend == "onnx":
+            raise InputError(
+                f"precision {precision}: the ONNX model {self.name} is computed as it was exported; "
+                "take a checkpoint of segment-anything, such as vit_b, or leave the precision out"
+            )
+        return replace(self, precision=precision)
 
     def load(self, device: str = "auto", threads: int | None = None) -> Segmenter:
         """The model on a device. Raises MissingExtraError where its backend is not installed."""
@@ -126,7 +143,7 @@ class LocalModel:
         with extra_named(f"model {self.name}", "sam"):
             from curation.generation.segmenters.sam import SamSegmenter
 
-        return SamSegmenter.load(*self.paths, device=device, threads=threads)
+        return SamSegmenter.load(*self.paths, device=device, threads=threads, precision=self.precision)
 
 
 def locate(

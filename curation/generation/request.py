@@ -11,7 +11,7 @@ from curation.errors import InputError
 from curation.formats.images import ImagePlan, plan_images
 from curation.generation import devices, presets
 from curation.generation.download import OnProgress
-from curation.generation.models import LocalModel, locate, published_base
+from curation.generation.models import PRECISIONS, LocalModel, locate, published_base
 from curation.generation.presets import GenerationSettings
 from curation.generation.work import WORK, GenerateWork
 from curation.lake import Lake
@@ -49,6 +49,7 @@ class Request:
     shard_size: int | None = None
     trained: Path | None = None
     engine: Engine = LOCAL
+    precision: str = PRECISIONS[0]
     settings: GenerationSettings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class Generation:
     ) -> "Generation":
         """Number the images and fetch the weights. Raises InputError and DownloadError."""
         plan = plan_images(request.images, scratch / "plan.parquet")
-        model = locate(request.model, on_progress, on_note, request.trained)
+        model = locate(request.model, on_progress, on_note, request.trained).at(request.precision)
         return cls(request, plan, model, tuple(devices.available(request.device, model.backend)), scratch)
 
     @cached_property
@@ -90,6 +91,8 @@ class Generation:
     def spec(self) -> runs.RunSpec:
         request = self.request
         ours = {"keep_rle_above": request.keep_rle_above, "shard_size": self.shard_size}
+        if request.precision != PRECISIONS[0]:  # not told before there was a choice: such runs are resumed
+            ours["precision"] = request.precision
         return runs.RunSpec(
             kind="generate",
             source=request.images,

@@ -139,7 +139,7 @@ class SamNetwork:
             boxes=xy[:, :2].flatten(1) if is_box else None,
             masks=None,
         )
-        return self._points.decode_sparse(self._points.share(image, len(xy)), sparse)
+        return self._points.decode(self._points.share(image, len(xy)), sparse)
 
     def save(self, folder: Path) -> None:
         buffer = io.BytesIO()

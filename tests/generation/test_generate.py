@@ -137,6 +137,7 @@ def test_several_processes_write_what_one_writes(tmp_path, checkpoint, workspace
         (["--keep-rle", "0.5"], "above=X"),
         (["--stage", "manual"], "assisted_manual"),
         (["--device", "cuda:9"], "this machine has"),
+        (["--precision", "float16"], "float32, bfloat16"),
     ],
 )
 def test_a_wrong_option_says_what_is_allowed(tmp_path, checkpoint, workspace, more, message):

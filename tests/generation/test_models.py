@@ -4,17 +4,27 @@ import hashlib
 import io
 import re
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from networks import small_sam
+from networks import picture, small_sam
 
 from curation.errors import DownloadError, InputError
 from curation.generation.devices import claim
 from curation.generation.generator import generate_image
-from curation.generation.models import MODELS, Model, Weights, fetch_model, locate
+from curation.generation.models import (
+    MODELS,
+    PRECISIONS,
+    LocalModel,
+    Model,
+    Weights,
+    fetch_model,
+    locate,
+)
 from curation.generation.presets import GenerationSettings
+from curation.generation.segmenters import sam
 from curation.masks import areas
 
 
@@ -134,3 +144,42 @@ def test_sam2_tiny_finds_an_object_on_a_plain_ground():
     assert candidates.embeddings.shape == (len(candidates.kept), 256)
     again = generate_image(segmenter, pixels, settings)
     assert again.masks == candidates.masks
+
+
+# ---------------------------------------------------------------------------------------------- precision
+
+
+def test_bfloat16_is_close_and_not_the_same(monkeypatch, tmp_path):
+    path = tmp_path / "mine.pth"
+    torch.save(small_sam().state_dict(), path)
+    monkeypatch.setattr(
+        sam, "has_bfloat16", lambda device: True
+    )  # any processor computes it, most of them slowly
+    exact, rough = (locate(str(path)).at(precision).load("cpu") for precision in PRECISIONS)
+    pixels = picture(120, 160)
+    embeddings = [segmenter.embed(pixels) for segmenter in (exact, rough)]
+    one, other = (embedding.features for embedding in embeddings)
+    assert other.dtype == np.float32
+    assert 0 < np.abs(one - other).max() < 0.1 * np.abs(one).max()
+    decoded = rough.decode(embeddings[1], np.full((4, 1, 2), 60.0), np.ones((4, 1)))
+    assert (decoded.logits.dtype, decoded.logits.shape[:2]) == (torch.float32, (4, 3))
+    assert len(rough.scans(embeddings[1], decoded, np.arange(12), 1.0)) == 12
+
+
+def test_bfloat16_is_refused_where_it_would_be_slow(monkeypatch, tmp_path):
+    path = tmp_path / "mine.pth"
+    torch.save(small_sam().state_dict(), path)
+    monkeypatch.setattr(sam, "has_bfloat16", lambda device: False)
+    with pytest.raises(InputError, match="cpu has no instructions for it"):
+        locate(str(path)).at("bfloat16").load("cpu")
+
+
+def test_a_precision_that_a_model_does_not_have_is_refused():
+    checkpoint, exported = (
+        LocalModel(backend, backend, (Path("weights"),), "0" * 64) for backend in ("sam", "onnx")
+    )
+    with pytest.raises(InputError, match="float32, bfloat16"):
+        checkpoint.at("float16")
+    with pytest.raises(InputError, match="computed as it was exported"):
+        exported.at("bfloat16")
+    assert exported.at("float32") == exported

@@ -47,15 +47,13 @@ class PointDecoder:
             first.cross_attn_image_to_token.q_proj(placed),
         )
 
-    def decode(
-        self, shared: SharedImage, points_xy: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (B, 3, 4h, 4w) and predicted IoU (B, 3) of points (B, P, 2) in the network's square."""
+    def prompts(self, points_xy: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Points (B, P, 2) in the network's square, as the prompt encoder embeds them: (B, P + 1, C)."""
         sparse, _ = self._prompts(points=(points_xy, labels), boxes=None, masks=None)
-        return self.decode_sparse(shared, sparse)
+        return sparse
 
-    def decode_sparse(self, shared: SharedImage, sparse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same for prompts (B, P, C) as the prompt encoder embeds them."""
+    def decode(self, shared: SharedImage, sparse: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (B, 3, 4h, 4w) and predicted IoU (B, 3) of embedded prompts (B, P, C)."""
         decoder = self._decoder
         output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         prompts = torch.cat([output_tokens.expand(len(sparse), -1, -1), sparse], dim=1)

@@ -46,7 +46,13 @@ class Sizes(NamedTuple):
 class SamSegmenter:
     """The protocol `Segmenter` over a `Sam`. Masks are enlarged by own kernels on a CPU, by torch on other devices."""
 
-    def __init__(self, sam: Sam, device: str = "auto", cuts_on_device: bool | None = None) -> None:
+    def __init__(
+        self,
+        sam: Sam,
+        device: str = "auto",
+        cuts_on_device: bool | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.device = usable_devices(device)[0]
         kind = torch.device(self.device).type
         self.points_per_batch = POINTS_PER_BATCH.get(kind, 16)
@@ -54,15 +60,31 @@ class SamSegmenter:
         self._sam = sam.to(self.device).eval()
         self._cuts_on_device = kind != "cpu" if cuts_on_device is None else cuts_on_device
         self._transform = ResizeLongestSide(sam.image_encoder.img_size)
+        self._products = functools.partial(torch.autocast, kind, dtype, dtype != torch.float32)
         with torch.no_grad():
             self._decoder = PointDecoder(self._sam)
 
     @classmethod
-    def load(cls, checkpoint: Path, device: str = "auto", threads: int | None = None) -> "SamSegmenter":
-        """`threads` is how many CPU threads torch may use in this process."""
+    def load(
+        cls,
+        checkpoint: Path,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "float32",
+    ) -> "SamSegmenter":
+        """`threads` is how many CPU threads torch may use in this process.
+
+        Raises InputError for bfloat16 on a processor that has no instructions for it.
+        """
         if threads:
             torch.set_num_threads(threads)
-        return cls(load_sam(checkpoint), device)
+        dtype, device = getattr(torch, precision), usable_devices(device)[0]
+        if dtype == torch.bfloat16 and not has_bfloat16(device):
+            raise InputError(
+                f"precision bfloat16: {device} has no instructions for it, and would take many times as long; "
+                "leave --precision out"
+            )
+        return cls(load_sam(checkpoint), device, dtype=dtype)
 
     @torch.no_grad()
     def embed(self, pixels: np.ndarray) -> Embedding:
@@ -74,7 +96,7 @@ class SamSegmenter:
             )
         resized = Image.fromarray(pixels).resize(input_size[::-1], Image.Resampling.BILINEAR)
         image = torch.as_tensor(np.array(resized), device=self.device).permute(2, 0, 1).contiguous()[None]
-        with _memory_errors_told_alike():
+        with _memory_errors_told_alike(), self._products():
             features = self._sam.image_encoder(self._sam.preprocess(image))
         cells = features.shape[-1] / self._sam.image_encoder.img_size
         return Embedding(
@@ -93,13 +115,14 @@ class SamSegmenter:
             in_square = in_square.astype(np.float32)  # the device has no float64
         points = torch.as_tensor(in_square, device=self.device)
         labels = torch.as_tensor(labels, dtype=torch.int, device=self.device)
-        with _memory_errors_told_alike():
+        sparse = self._decoder.prompts(points, labels)  # places keep their precision
+        with _memory_errors_told_alike(), self._products():
             state = embedding.state
             if state.shared is None or len(state.shared.tokens) != len(points):
                 state.shared = None  # its memory first
                 state.shared = self._decoder.share(state.features, len(points))
-            logits, predicted_iou = self._decoder.decode(state.shared, points, labels)
-        return Decoded(logits, predicted_iou.float().cpu().numpy())
+            logits, predicted_iou = self._decoder.decode(state.shared, sparse)
+        return Decoded(logits.float(), predicted_iou.float().cpu().numpy())
 
     @torch.no_grad()
     def scans(self, embedding: Embedding, decoded: Decoded, chosen: np.ndarray, offset: float) -> Scans:
@@ -151,6 +174,13 @@ def usable_devices(device: str) -> list[str]:
         there = ", ".join(gpus + others)
         raise InputError(f"device {device!r}: this machine has {there}; name one of them, or auto")
     return [device]
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether products of bfloat16 are the device's own."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def full_size(logits: torch.Tensor, sizes: Sizes) -> torch.Tensor:
