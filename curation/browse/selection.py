@@ -230,7 +230,9 @@ def renewals(lake: Lake, batch_rows: int = 500) -> Iterator[Renewal]:
 
 def _renewals(columns: Iterable[str]) -> str:
     """SQL: one row for each image in which just `$groups` changed, with lists of what its masks have now."""
-    values = ", ".join(f'"{name}" := list(todo."{name}" ORDER BY todo.place)' for name in dict.fromkeys(columns))
+    values = ", ".join(
+        f'"{name}" := list(todo."{name}" ORDER BY todo.place)' for name in dict.fromkeys(columns)
+    )
     return f"""
         SELECT
             image_id,
