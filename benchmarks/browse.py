@@ -42,7 +42,8 @@ from benchmarks.claims import Claim, tell
 from benchmarks.masks import blobs
 from curation import ids, masks, runs
 from curation.browse import database
-from curation.browse.selection import ATTRIBUTES, Choice, choose, compare, pending, renewals
+from curation.browse.comparison import ATTRIBUTES, compare, pending, renewals
+from curation.browse.selection import Choice, choose
 from curation.browse.sync import plan, sync
 from curation.browse.writer import Writer
 from curation.lake import Lake

@@ -36,10 +36,10 @@ class Claim:
     def __str__(self) -> str:
         floor = "" if self.floor is None else f"{self.floor:g}x"
         kept = "" if self.is_kept else "  MISSED"
-        return f"{self.work:44}{self.peer:44}{_short(self.ratio) + 'x':>8}{floor:>8}{kept}"
+        return f"{self.work:52}{self.peer:46}{_short(self.ratio) + 'x':>8}{floor:>8}{kept}"
 
 
-HEADER = f"{'work':44}{'peer':44}{'ratio':>8}{'floor':>8}"
+HEADER = f"{'work':52}{'peer':46}{'ratio':>8}{'floor':>8}"
 
 
 def tell(*claims: Claim) -> bool:

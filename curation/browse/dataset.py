@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from curation.browse import database
-from curation.browse.selection import ATTRIBUTES, FINGERPRINT, MASK_FINGERPRINTS
+from curation.browse.comparison import ATTRIBUTES, FINGERPRINT, MASK_FINGERPRINTS
 from curation.errors import CurationError, InputError
 from curation.schemas import ARROW_TYPES, Column
 
@@ -85,7 +85,7 @@ def default_name(workspace: Path) -> str:
 
 
 def samples(dataset: "fo.Dataset") -> Iterator[dict]:
-    """What the dataset holds of the lake, sample by sample, without pixels; see `selection.compare`."""
+    """What the dataset holds of the lake, sample by sample, without pixels; see `comparison.compare`."""
     mask_ids = {
         "$map": {
             "input": {"$ifNull": ["$masks.detections", []]},

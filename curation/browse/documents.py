@@ -14,7 +14,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from curation import masks
-from curation.browse.selection import FINGERPRINT, MASK_FINGERPRINTS, Renewal
+from curation.browse.comparison import FINGERPRINT, MASK_FINGERPRINTS, Renewal
 from curation.masks import Runs
 
 #: Label of a mask that has none; SA-1B is class-agnostic.

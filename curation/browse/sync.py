@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from curation import masks
+from curation.browse import comparison, media, selection
 from curation.browse import dataset as datasets
-from curation.browse import media, selection
-from curation.browse.selection import ATTRIBUTES, Choice, Difference
+from curation.browse.comparison import ATTRIBUTES, Difference
+from curation.browse.selection import Choice
 from curation.errors import InputError, RleError
 from curation.lake import Lake
 from curation.masks import Runs
@@ -90,7 +91,7 @@ def plan(lake: Lake, choice: Choice, name: str | None = None) -> Plan:
     from curation.browse.writer import explain_outage  # what FiftyOne brings is here
 
     with explain_outage():
-        return Plan(dataset, selection.compare(lake, datasets.samples(dataset)))
+        return Plan(dataset, comparison.compare(lake, datasets.samples(dataset)))
 
 
 def write(
@@ -121,11 +122,11 @@ def write(
     writer = Writer(todo.dataset, on_too_large=lambda sample: report(_outgrown(sample)))
     for run_id, image_id in selection.lost_images(lake):
         report(_lost(run_id, image_id))
-    for renewals in _batches(selection.renewals(lake), BATCH_IMAGES):
+    for renewals in _batches(comparison.renewals(lake), BATCH_IMAGES):
         writer.renew(renewals)
         for renewed in renewals:
             on_image(len(renewed.mask_ids))
-    for packed in _pack_all(selection.pending(lake), lake.root / "media"):
+    for packed in _pack_all(comparison.pending(lake), lake.root / "media"):
         for problem in packed.problems:
             report(problem)
         if packed.sample:
@@ -157,9 +158,9 @@ def sync(
 
 
 def _prune(lake: Lake, writer: "Writer") -> None:
-    for image_id, mask_ids in selection.stale(lake):
+    for image_id, mask_ids in comparison.stale(lake):
         writer.remove(image_id, mask_ids)
-    writer.remove_empty(selection.stale_images(lake))
+    writer.remove_empty(comparison.stale_images(lake))
 
 
 def pack(image: Row, rows: Sequence[Row], media_folder: Path) -> Packed:
@@ -263,7 +264,7 @@ def _overfull(n_left_out: int, n_masks: int) -> str:
     )
 
 
-def _outgrown(sample: "SampleDocument | selection.Renewal") -> Problem:
+def _outgrown(sample: "SampleDocument | comparison.Renewal") -> Problem:
     reason = "its masks outgrew MongoDB's 16 MiB while others wrote to it: sync again"
     return Problem(sample.image_id, sample.uri, "too_large", reason)
 

@@ -11,8 +11,8 @@ from pymongo import DeleteOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from curation.browse import documents
+from curation.browse.comparison import Renewal
 from curation.browse.documents import SAMPLE_PREFIX, SampleDocument, object_id
-from curation.browse.selection import Renewal
 from curation.errors import CurationError
 
 if TYPE_CHECKING:
