@@ -1,7 +1,8 @@
 SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(if $(CI),--quiet) -c constraints.txt
+# Not compiled: of these packages a part is imported, and Python compiles that part itself.
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(if $(CI),--quiet) -c constraints.txt
 
 # Where `make demo` works, and what it hands on: make demo DEMO="--n-scenes 4"
 WORKSPACE ?= demo

@@ -10,6 +10,9 @@ import pytest
 
 from curation.lake import Lake
 
+#: Folders whose files share what takes long to make: one process does them all.
+TOGETHER = ("tests/report/", "tests/training/", "tests/verifier/")
+
 #: Lakes of tests are small, and several processes share the cores: one thread each takes half the time. What tests start
 #: inherits it.
 os.environ.setdefault("CURATION_THREADS", "1")
@@ -19,6 +22,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, so that processes that share the files out end together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next(
+                (folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid)
+            )
+
+    return ByFolder(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -153,7 +153,7 @@ def test_a_wrong_option_says_what_is_allowed(tmp_path, checkpoint, workspace, mo
 )
 def test_kills_at_random_moments_change_nothing(tmp_path, checkpoint, n_kills):
     """SIGKILLs in two workspaces: while a shard is computed, written, committed. Nothing lost, nothing doubled."""
-    n_images = 4 + 8 * n_kills  # a process does a few before it is killed, and must not come to its end
+    n_images = 4 + 6 * n_kills  # a process does a few before it is killed, and must not come to its end
     images = write_images(tmp_path / "images", n_images)
     workspaces = [tmp_path / name for name in ("undisturbed", "killed", "killed_too")]
     for workspace in workspaces:

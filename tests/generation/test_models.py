@@ -126,7 +126,7 @@ def test_each_process_takes_a_slot_of_its_own(tmp_path):
         claim(slots, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # tests/test_demo.py has it generate masks of scenes and photographs
 @pytest.mark.network
 def test_sam2_tiny_finds_an_object_on_a_plain_ground():
     pytest.importorskip("onnxruntime")
