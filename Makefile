@@ -1,8 +1,7 @@
 SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Not compiled: of these packages a part is imported, and Python compiles that part itself.
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(if $(CI),--quiet) -c constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(if $(CI),--quiet) -c constraints.txt
 
 # Where `make demo` works, and what it hands on: make demo DEMO="--n-scenes 4"
 WORKSPACE ?= demo
@@ -32,10 +31,11 @@ help:  ## Show these lines
 demo: $(DEMO_INSTALLED)  ## Install what the demo needs, then generate, measure and browse masks
 	$(BIN)/curation demo --workspace $(WORKSPACE) $(DEMO)
 
+# Bytecode is written whatever the environment says: tests start hundreds of processes, and each would compile it all anew.
 test: $(TEST_INSTALLED)  ## Install everything, then run every test
 	@bash .ci/chromium
 	@$(BIN)/curation models fetch sam2-tiny || echo "sam2-tiny cannot be had here: the tests that need it are skipped"
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 15 $(TESTS)
 
 soak: $(TEST_INSTALLED)  ## Run the tests that need long: many kills, fuzzing, faults
 	$(BIN)/python -m pytest -m soak --timeout 7200 --durations 0 $(TESTS)
