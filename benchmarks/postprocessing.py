@@ -15,18 +15,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 import torch
 from PIL import Image
-from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from sklearn.datasets import load_sample_image
 from torch import nn
 
 from benchmarks.claims import Claim, tell
+from benchmarks.generation import official_generator
 from curation.generation import models
 from curation.generation.generator import Candidates, decode_in_batches, generate_image
 from curation.generation.grid import layer_points
@@ -97,18 +97,6 @@ class ReplayingSegmenter(SamSegmenter):
         return Decoded(logits, predicted_iou.numpy())
 
 
-def official_generator(sam: Sam, settings: GenerationSettings) -> SamAutomaticMaskGenerator:
-    return SamAutomaticMaskGenerator(
-        sam,
-        points_per_side=settings.points_per_side,
-        pred_iou_thresh=settings.predicted_iou_threshold,
-        stability_score_thresh=settings.stability_threshold,
-        stability_score_offset=settings.stability_offset,
-        box_nms_thresh=settings.box_nms_threshold,
-        output_mode="coco_rle",
-    )
-
-
 def records(found: Candidates) -> list[dict]:
     """Masks of ours as SamAutomaticMaskGenerator lists its own."""
     ledger, kept = found.ledger, found.kept
@@ -171,10 +159,9 @@ def main() -> int:
     parser.add_argument("--size", nargs="+", default=list(FLOORS), help="WIDTHxHEIGHT, px")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="for both sides")
     parser.add_argument("--rounds", type=int, default=2, help="the best counts; three times as many of ours")
-    parser.add_argument("--record", help="file to keep the recording in, or to read it from")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    settings = preset("sam2-default")
+    settings = replace(preset("sam2-default"), points_per_side=arguments.grid)
     photograph = Image.fromarray(load_sample_image("china.jpg")).resize((1024, 683), Image.Resampling.BICUBIC)
     recording = record(np.asarray(photograph), settings)
     told = [compare(recording, size, settings, arguments.rounds) for size in arguments.size]
